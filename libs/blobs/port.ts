@@ -1,0 +1,77 @@
+import type { Digest } from '#oci';
+
+/** A half-open byte span `[offset, offset + length)`. */
+export interface Span {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Content-addressed storage of verified bytes.
+ *
+ * Life of a blob: `ingest()` -> `write()`... -> `commit()`; before `commit()` resolves nothing is visible to `stat`
+ * or `read`; afterwards all of it is. A crash in between leaves only an ingest, which `sweep()` removes.
+ */
+export interface BlobStore {
+  /** Size in bytes of a committed blob, or undefined. */
+  stat(digest: Digest): Promise<{ size: number } | undefined>;
+  /**
+   * Reads a span of a committed blob of `size` bytes into `sink`, at the sink's pace.
+   * Rejects with Failure BLOB_UNKNOWN when the bytes are gone, UNAVAILABLE when the store cannot be reached.
+   */
+  read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
+  /** Starts writing. `size` is known for descriptors; without it the blob is as long as what was written. */
+  ingest(digest: Digest, options?: IngestOptions): Promise<Ingest>;
+  /** Removes a committed blob; not an error when absent. Open reads finish. */
+  remove(digest: Digest): Promise<void>;
+  /** Every committed blob. */
+  list(): AsyncIterable<{ digest: Digest; size: number }>;
+  /** Removes ingests, spool files and multipart uploads older than `olderThanMs` that no living ingest of this process owns. */
+  sweep(olderThanMs: number): Promise<number>;
+  /** Resolves when the store answers; rejects with the reason when not. For readiness. */
+  ping(): Promise<void>;
+  /** Aborts living ingests and frees sockets. */
+  close(): Promise<void>;
+}
+
+/**
+ * Takes the bytes of a read. `write` may return a promise: the next chunk comes after it resolves (back-pressure).
+ * The chunk is only valid until that promise resolves, since read buffers are reused.
+ */
+export interface Sink {
+  write(chunk: Buffer): void | Promise<void>;
+}
+
+export interface IngestOptions {
+  /** Bytes, when known beforehand. A body that is longer or shorter is refused. */
+  readonly size?: number;
+}
+
+/**
+ * A blob being written; the spool of a running transfer. Spans may be written in any order and read back as soon as
+ * they are written. Hashing follows the contiguous frontier.
+ */
+export interface Ingest {
+  readonly digest: Digest;
+  /** Every byte before this offset is written. */
+  readonly frontier: number;
+  /** Writes `chunk` at `offset`; the buffer may be reused once the promise resolves. Writing past `size` rejects. */
+  write(offset: number, chunk: Buffer): Promise<void>;
+  /** Reads written bytes into `into`; returns how many (at least 1). The caller asks only for what was written. */
+  read(offset: number, into: Buffer): Promise<number>;
+  /**
+   * Checks size and digest, then makes the blob visible atomically. Rejects with Failure UPSTREAM_CONTENT on a
+   * mismatch; nothing is visible then. Committing a digest that is present already succeeds.
+   * Returns the size in bytes.
+   */
+  commit(): Promise<number>;
+  /**
+   * Resolves when size and digest of all that was written are right, before the bytes are durable; rejects as
+   * `commit` would. Readers get the withheld tail from here on.
+   */
+  verify(): Promise<number>;
+  /** Drops everything; idempotent, and harmless after commit. Bytes stay readable until `release`. */
+  abort(): Promise<void>;
+  /** Frees the spool file once nobody reads it any more (after commit or abort). */
+  release(): Promise<void>;
+}

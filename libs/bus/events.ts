@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { FailureRecord, Target } from '#oci';
+
+/** Newer minor fields are ignored; an event of a newer major stays in the queue for newer workers. */
+export const EVENT_MAJOR = 1;
+
+export type Lane = 'interactive' | 'background';
+export const LANES: readonly Lane[] = ['interactive', 'background'];
+
+const repository = z.object({ upstream: z.string().min(1).max(255), path: z.string().min(1).max(255) });
+const digest = z.custom<`sha256:${string}` | `sha512:${string}`>(
+  (v) => typeof v === 'string' && /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(v),
+  'not a digest',
+);
+
+export const targetSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('manifest'), repository, reference: z.string().min(1).max(256) }),
+  z.object({ kind: z.literal('blob'), repository, digest, size: z.number().int().nonnegative().optional() }),
+]);
+
+export const pullRequestedSchema = z.object({
+  v: z.number().int(),
+  /** `pullKey(target)`. */
+  key: z.string().regex(/^[0-9a-f]{40}$/),
+  target: targetSchema,
+  lane: z.enum(['interactive', 'background']),
+  /** Why: a client waits, prefetch of an image, revalidation of a tag, preload. For logs and `explain`. */
+  cause: z.enum(['client', 'prefetch', 'revalidate', 'preload', 'watch']),
+  requestId: z.string().max(128).optional(),
+  /** Do nothing when the tag was checked within this many milliseconds. */
+  maxAge: z.number().nonnegative().optional(),
+});
+export type PullRequested = z.infer<typeof pullRequestedSchema>;
+
+/** Where a gateway reads a running transfer. `url` is empty for a transfer in the same process. */
+export const relayAddressSchema = z.object({
+  url: z.string(),
+  transfer: z.string(),
+  token: z.string(),
+});
+export type RelayAddress = z.infer<typeof relayAddressSchema>;
+
+const failure = z.custom<FailureRecord>((v) => typeof v === 'object' && v !== null && 'reason' in v);
+
+export const signalSchemas = {
+  'pull.started': z.object({
+    v: z.number().int(),
+    key: z.string(),
+    relay: relayAddressSchema,
+    /** Bytes, when known. */
+    size: z.number().int().nonnegative().optional(),
+  }),
+  'pull.finished': z.object({ v: z.number().int(), key: z.string(), failure: failure.optional() }),
+  /** A tag now names another digest, or (without `digest`) nothing. */
+  'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),
+  'content.removed': z.object({ v: z.number().int(), digests: z.array(digest) }),
+  /** `until` in epoch milliseconds. */
+  'upstream.paused': z.object({ v: z.number().int(), upstream: z.string(), until: z.number() }),
+} as const;
+
+export type SignalName = keyof typeof signalSchemas;
+export type Signals = { [N in SignalName]: z.infer<(typeof signalSchemas)[N]> };
+
+/** The identity of the work: equal targets of every client, gateway and lane share it. 40 hex characters. */
+export function pullKey(target: Target): string {
+  const { upstream, path } = target.repository;
+  const what = target.kind === 'manifest' ? target.reference : target.digest;
+  return createHash('sha256').update(`${target.kind}\0${upstream}\0${path}\0${what}`).digest('hex').slice(0, 40);
+}

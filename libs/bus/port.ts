@@ -1,0 +1,28 @@
+import type { Lane, PullRequested, SignalName, Signals } from './events.js';
+
+/** The bus as use-cases see it: one work queue and lossy signals that everybody hears. */
+export interface Bus {
+  /**
+   * Queues a pull unless the same key is queued or running in that lane already.
+   * Rejects with Failure UNAVAILABLE when the bus cannot be reached within a few seconds.
+   */
+  requestPull(event: PullRequested): Promise<'queued' | 'coalesced'>;
+  /** Tells everyone, at most once, best effort: never rejects because a peer is away. */
+  signal<N extends SignalName>(name: N, payload: Signals[N]): void;
+  /** Handlers run for the signals of every process, this one included. Returns the unsubscribe function. */
+  onSignal<N extends SignalName>(name: N, handler: (payload: Signals[N]) => void): () => void;
+  /** Messages waiting or in flight, by lane. For stats and readiness. */
+  depth(): Promise<Record<Lane, number>>;
+  /** Resolves when connected and the stream exists. For readiness. */
+  ping(): Promise<void>;
+}
+
+/** What a `pull.requested` handler is given beside the event; the same on both transports. */
+export interface Delivery {
+  readonly lane: Lane;
+  /** Tells the queue that the work goes on (heartbeat). */
+  working(): void;
+}
+
+/** What the handler answers: `done` removes the message, `later` has it delivered again after `delayMs`. */
+export type Verdict = { readonly verdict: 'done' } | { readonly verdict: 'later'; readonly delayMs: number };

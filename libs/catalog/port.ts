@@ -1,0 +1,129 @@
+import type { Digest, FailureRecord, Repository, Target } from '#oci';
+
+/** A manifest as stored: upstream's bytes, verbatim. */
+export interface ManifestRecord {
+  readonly digest: Digest;
+  /** Byte-equal to what the upstream sent, without parameters. */
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
+/** An edge of the content graph: `child` is named by the manifest that holds it. */
+export interface Edge {
+  readonly child: Digest;
+  readonly kind: 'config' | 'layer' | 'manifest';
+  /** Bytes of the child, as its descriptor says. */
+  readonly size: number;
+  /** `os/architecture[/variant]` of a child manifest. */
+  readonly platform?: string;
+}
+
+export interface NewManifest extends ManifestRecord {
+  readonly edges: readonly Edge[];
+  /** image-spec `subject`, for referrers. */
+  readonly subject?: Digest;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface TagRecord {
+  readonly digest: Digest;
+  /** Milliseconds since the upstream last confirmed it, by the database's clock at the time of the answer. */
+  readonly age: number;
+}
+
+/** What is cached. Facts are per (upstream, repository); bytes are shared (WIRE.md decision 9). */
+export interface Catalog {
+  // Hot path: one named prepared statement each.
+  findTag(repository: Repository, tag: string): Promise<(TagRecord & { readonly manifest: ManifestRecord }) | undefined>;
+  /** Only what this repository has shown itself. */
+  findManifest(repository: Repository, digest: Digest): Promise<ManifestRecord | undefined>;
+  /** Only what this repository has shown itself; `size` in bytes. */
+  findBlob(repository: Repository, digest: Digest): Promise<{ readonly size: number } | undefined>;
+  /** The size that a manifest of this repository gives for `digest`. No permission follows from it. */
+  findDescriptorSize(repository: Repository, digest: Digest): Promise<number | undefined>;
+  /** Whether any repository holds these bytes. */
+  hasBlob(digest: Digest): Promise<{ readonly size: number } | undefined>;
+  hasManifest(digest: Digest): Promise<ManifestRecord | undefined>;
+
+  // Facts, each in one transaction, idempotent, safe when two processes tell the same.
+  /** Records the manifest, its edges, that the repository holds it and, with `tag`, what the tag names. */
+  storeManifest(repository: Repository, manifest: NewManifest, tag?: string): Promise<{ readonly moved: boolean }>;
+  /** The upstream confirmed what the tag names without sending the manifest (HEAD). False when the digest is not held. */
+  confirmTag(repository: Repository, tag: string, digest: Digest): Promise<boolean>;
+  /** The upstream says that the tag is gone. */
+  removeTag(repository: Repository, tag: string): Promise<void>;
+  /** The bytes are in the blob store and the repository holds them. */
+  storeBlob(repository: Repository, digest: Digest, size: number): Promise<void>;
+  /** Bytes turned out to be lost or bad: no repository holds them any more. */
+  forgetBlob(digest: Digest): Promise<void>;
+  /** Batched access times; never called per request. */
+  touch(items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>): Promise<void>;
+  counts(): Promise<CatalogCounts>;
+
+  readonly pulls: PullLedger;
+
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface CatalogCounts {
+  readonly repositories: number;
+  readonly manifests: number;
+  readonly manifestBytes: number;
+  readonly blobs: number;
+  readonly blobBytes: number;
+  readonly tags: number;
+}
+
+/**
+ * The rows that guarantee one worker per pull. All times are the database's clock.
+ *
+ *   (none) --claim--> running --finish--> finished
+ *   running --lease over, claim--> running (attempt + 1)
+ *   finished --claim--> running (attempt 1)
+ *
+ * `attempt` fences: announce, renew and finish of an older attempt change nothing and answer false.
+ */
+export interface PullLedger {
+  claim(key: string, target: Target, worker: string, leaseMs: number): Promise<Claim>;
+  /** Extends the lease; false when it was lost. */
+  renew(claim: ClaimRef, leaseMs: number): Promise<boolean>;
+  /** Tells late joiners where the bytes flow. `relay` is opaque here (JSON). */
+  announce(claim: ClaimRef, relay: unknown, size: number | undefined): Promise<boolean>;
+  finish(claim: ClaimRef, failure?: FailureRecord): Promise<boolean>;
+  find(key: string): Promise<PullRow | undefined>;
+  /** Removes finished rows older than `ms`. Returns how many. */
+  expire(ms: number): Promise<number>;
+}
+
+export interface ClaimRef {
+  readonly key: string;
+  readonly worker: string;
+  readonly attempt: number;
+}
+
+export type Claim =
+  | {
+      readonly outcome: 'claimed';
+      readonly ref: ClaimRef;
+      /** How the pull ended last, when that was not long ago: failure and its age in ms. For remembering an upstream's "no". */
+      readonly previous?: { readonly failure?: FailureRecord; readonly age: number };
+    }
+  /** Another worker holds the lease for `remaining` more milliseconds. */
+  | { readonly outcome: 'held'; readonly worker: string; readonly remaining: number };
+
+export interface PullRow {
+  readonly key: string;
+  readonly target: Target;
+  readonly state: 'running' | 'finished';
+  readonly attempt: number;
+  readonly worker: string;
+  /** Milliseconds until the lease ends; negative when it is over. Meaningful while running. */
+  readonly leaseRemaining: number;
+  readonly relay?: unknown;
+  readonly size?: number;
+  readonly failure?: FailureRecord;
+  /** Milliseconds since the last change. */
+  readonly age: number;
+}

@@ -1,0 +1,34 @@
+/** `<algorithm>:<hex>`; only sha256 and sha512 are registered (image-spec descriptor.md#digests). */
+export type Digest = `sha256:${string}` | `sha512:${string}`;
+
+/** A repository of one upstream: the key of every permission and tag fact. Both parts are canonical. */
+export interface Repository {
+  /** Canonical upstream host, with port if not the default: `docker.io`, `127.0.0.1:5000`. */
+  readonly upstream: string;
+  /** Repository path below the upstream: `library/alpine`. */
+  readonly path: string;
+}
+
+/** image-spec descriptor.md. */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly platform?: Platform;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly urls?: readonly string[];
+}
+
+/** image-spec image-index.md#platform. */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+}
+
+/** What must become present in the cache. `reference` of a manifest is a tag or a digest. */
+export type Target =
+  | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: string }
+  | { readonly kind: 'blob'; readonly repository: Repository; readonly digest: Digest; readonly size?: number };

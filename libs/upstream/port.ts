@@ -1,0 +1,47 @@
+import type { Digest, Repository } from '#oci';
+
+/** The registries we pull from, as a client. Every call is bounded; every error is a Failure (WIRE.md A94 and B). */
+export interface Upstream {
+  /**
+   * HEAD of a manifest, falling back to GET where the registry does not answer HEAD with a digest (WIRE.md B27, B28).
+   * Rejects MANIFEST_UNKNOWN / NAME_UNKNOWN / DENIED / RATE_LIMITED / UPSTREAM_*.
+   */
+  headManifest(repository: Repository, reference: string, options?: CallOptions): Promise<{ digest: Digest; mediaType: string; size?: number }>;
+  /** GET with the full Accept list; bytes at most 4 MiB, hashed; by digest they match it or the call rejects UPSTREAM_CONTENT. */
+  getManifest(repository: Repository, reference: string, options?: CallOptions): Promise<FetchedManifest>;
+  /** HEAD of a blob: does this repository hold it, how long is it. Rejects BLOB_UNKNOWN. */
+  headBlob(repository: Repository, digest: Digest, options?: CallOptions): Promise<{ size?: number; ranges: boolean }>;
+  /**
+   * Opens a blob body at `offset`. The answer may start at 0 although an offset was asked (no Range support): look at
+   * `offset`. The caller consumes or aborts the body.
+   */
+  getBlob(repository: Repository, digest: Digest, span?: { offset: number; length?: number }, options?: CallOptions & { ifRange?: string }): Promise<BlobBody>;
+  /** Whether `host` (canonical) may be pulled from under the configuration. No network. */
+  allows(host: string): boolean;
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface FetchedManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
+export interface BlobBody {
+  /** Where the body starts. */
+  readonly offset: number;
+  /** Whole size of the blob in bytes, when the registry tells. */
+  readonly size?: number;
+  /** Strong validator for If-Range, when there is one. */
+  readonly etag?: string;
+  /** Whether it answered a range, or says that it would. */
+  readonly ranges: boolean;
+  /** Identity-encoded bytes. Rejects with a Failure when the connection breaks or idles too long. */
+  readonly body: AsyncIterable<Buffer>;
+  /** Closes the connection; idempotent. */
+  abort(): void;
+}
