@@ -1,0 +1,4 @@
+export * from './backoff.js';
+export * from './deferred.js';
+export * from './single-flight.js';
+export * from './timing.js';
