@@ -1,0 +1,82 @@
+import { decodePull } from '../decode.js';
+import { LANES, type Lane } from '../events.js';
+import type { Delivery } from '../port.js';
+import { NEWER_MAJOR_DELAY, PullServer, type PullServerOptions, retryDelay } from '../pull-server.js';
+import type { InProcessBus } from './bus.js';
+import type { Entry } from './queue.js';
+
+/** No lease runs out in here, so a heartbeat has nobody to reach. */
+const delivery = (lane: Lane): Delivery => ({ lane, working: () => {} });
+const DELIVERIES: Readonly<Record<Lane, Delivery>> = {
+  interactive: delivery('interactive'),
+  background: delivery('background'),
+};
+
+/** Nest transport over an InProcessBus. */
+export class InProcessStrategy extends PullServer {
+  private detach: (() => void) | undefined;
+  private scheduled = false;
+
+  constructor(
+    private readonly bus: InProcessBus,
+    options: PullServerOptions,
+  ) {
+    super(options);
+  }
+
+  protected async start(): Promise<void> {
+    this.detach = this.bus.attach(() => this.wake());
+    this.wake();
+  }
+
+  protected async stop(): Promise<void> {
+    this.detach?.();
+  }
+
+  private readonly dispatch = (): void => {
+    this.scheduled = false;
+    if (this.closed) return;
+    for (const lane of LANES) {
+      while (this.slots.free(lane) > 0) {
+        const entry = this.bus.next(lane);
+        if (!entry) break;
+        this.slots.take(lane);
+        void this.run(entry);
+      }
+    }
+  };
+
+  /** At most one look at the queue per turn of the event loop, so that quick handlers do not starve sockets. */
+  private wake(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(this.dispatch);
+  }
+
+  private async run(entry: Entry): Promise<void> {
+    try {
+      const delay = await this.deliver(entry);
+      if (delay === undefined) this.bus.done(entry);
+      else this.bus.postpone(entry, delay);
+    } finally {
+      this.slots.release(entry.lane);
+      this.wake();
+    }
+  }
+
+  /** Milliseconds until the next delivery; undefined when there is none. */
+  private async deliver(entry: Entry): Promise<number | undefined> {
+    const decoded = decodePull(entry.raw);
+    if (decoded.kind === 'newer') return NEWER_MAJOR_DELAY;
+    if (decoded.kind === 'invalid') {
+      this.logger.warn(`dropped an undecodable message: ${decoded.reason}`);
+      return undefined;
+    }
+    try {
+      const verdict = await this.handle(decoded.event, DELIVERIES[entry.lane]);
+      return verdict.verdict === 'later' ? verdict.delayMs : undefined;
+    } catch {
+      return retryDelay(entry.attempts);
+    }
+  }
+}

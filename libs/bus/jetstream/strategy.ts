@@ -1,0 +1,84 @@
+import type { JsMsg } from '@nats-io/jetstream';
+import { decodePullJson } from '../decode.js';
+import { LANES, type Lane, type PullRequested } from '../events.js';
+import { NEWER_MAJOR_DELAY, PullServer, type PullServerOptions, retryDelay } from '../pull-server.js';
+import type { JetStreamBus } from './bus.js';
+import { LaneFetcher } from './lane-fetcher.js';
+import type { Link } from './link.js';
+
+/** Nest transport over the JetStream work queue. Shares the bus's connection, and is closed before it. */
+export class JetStreamStrategy extends PullServer {
+  private readonly link: Link;
+  private readonly fetchers: readonly LaneFetcher[];
+  private readonly listeners: (() => void)[] = [];
+
+  constructor(bus: JetStreamBus, options: PullServerOptions) {
+    super(options);
+    this.link = bus.link;
+    this.fetchers = LANES.map(
+      (lane) =>
+        new LaneFetcher(
+          bus.link,
+          lane,
+          () => this.slots.free(lane),
+          (message) => this.take(lane, message),
+        ),
+    );
+  }
+
+  protected async start(): Promise<void> {
+    this.listeners.push(
+      this.link.on('up', () => this.fill()),
+      this.link.on('down', () => {
+        for (const fetcher of this.fetchers) fetcher.reset();
+      }),
+    );
+    this.fill();
+  }
+
+  protected async stop(): Promise<void> {
+    for (const remove of this.listeners) remove();
+    await Promise.all(this.fetchers.map((fetcher) => fetcher.close()));
+  }
+
+  /** Interactive first. */
+  private fill(): void {
+    for (const fetcher of this.fetchers) fetcher.fill();
+  }
+
+  private take(lane: Lane, message: JsMsg): void {
+    // Requested while there was room for it; another worker may have some.
+    if (this.closed || this.slots.free(lane) <= 0) {
+      message.nak();
+      return;
+    }
+    const decoded = decodePullJson(message.string());
+    if (decoded.kind === 'event') {
+      this.slots.take(lane);
+      void this.run(lane, decoded.event, message);
+    } else if (decoded.kind === 'newer') {
+      message.nak(NEWER_MAJOR_DELAY);
+    } else {
+      this.logger.warn(`dropped an undecodable message: ${decoded.reason}`);
+      message.term('undecodable');
+    }
+  }
+
+  private async run(lane: Lane, event: PullRequested, message: JsMsg): Promise<void> {
+    try {
+      const verdict = await this.handle(event, { lane, working: () => this.working(message) });
+      if (verdict.verdict === 'done') message.ack();
+      else message.nak(verdict.delayMs);
+    } catch {
+      message.nak(retryDelay(message.info.deliveryCount));
+    } finally {
+      this.slots.release(lane);
+      this.fill();
+    }
+  }
+
+  /** While NATS is away the client would only collect heartbeats in memory. */
+  private working(message: JsMsg): void {
+    if (this.link.ready) message.working();
+  }
+}
