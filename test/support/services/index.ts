@@ -1,0 +1,6 @@
+export { type DockerRegistryOptions, type DockerRegistryService, startDockerRegistry } from './docker-registry.js';
+export { type NatsService, startNats } from './nats.js';
+export { type PostgresService, startPostgres } from './postgres.js';
+export { freePort } from './probe.js';
+export { type S3Service, startS3 } from './s3.js';
+export type { Service } from './service.js';
