@@ -6,7 +6,7 @@ import type { PullRequested } from './events.js';
 import type { Delivery, Verdict } from './port.js';
 import { type SlotLimits, Slots } from './slots.js';
 
-/** The pattern of the one handler: `@EventPattern(PULL_REQUESTED) handle(@Payload() event, @Ctx() delivery): Promise<Verdict>`. */
+/** The pattern of the one handler: `@EventPattern<string>(PULL_REQUESTED) handle(@Payload() event, @Ctx() delivery): Promise<Verdict>`. */
 export const PULL_REQUESTED = 'pull.requested';
 
 /** Milliseconds until a worker that is too old looks again at an event of a newer major. */

@@ -65,16 +65,22 @@ export class JetStreamStrategy extends PullServer {
   }
 
   private async run(lane: Lane, event: PullRequested, message: JsMsg): Promise<void> {
+    let delay: number | undefined;
     try {
       const verdict = await this.handle(event, { lane, working: () => this.working(message) });
-      if (verdict.verdict === 'done') message.ack();
-      else message.nak(verdict.delayMs);
+      if (verdict.verdict === 'later') delay = verdict.delayMs;
     } catch {
-      message.nak(retryDelay(message.info.deliveryCount));
-    } finally {
-      this.slots.release(lane);
-      this.fill();
+      delay = retryDelay(message.info.deliveryCount);
     }
+    try {
+      if (delay === undefined) message.ack();
+      else message.nak(delay);
+    } catch (error) {
+      // The connection was closed before its workers: another one gets the message after the lease.
+      this.logger.warn(`a message keeps its lease: ${error instanceof Error ? error.message : error}`);
+    }
+    this.slots.release(lane);
+    this.fill();
   }
 
   /** While NATS is away the client would only collect heartbeats in memory. */

@@ -1,0 +1,388 @@
+import {
+  type CallHandler,
+  Controller,
+  type ExecutionContext,
+  type INestMicroservice,
+  Inject,
+  Module,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
+import { map } from 'rxjs';
+import { Deferred } from '#async';
+import { type Lane, type PullRequested, pullKey } from './events.js';
+import type { Bus, Delivery, Verdict } from './port.js';
+import { PULL_REQUESTED, type PullServer } from './pull-server.js';
+import type { SlotLimits } from './slots.js';
+
+/** One installation of a transport, empty at first and apart from all others. */
+export interface Installation<B extends Bus = Bus> {
+  /** The bus of one more process; on a transport with one process always the same. */
+  connect(): Promise<B>;
+  strategy(bus: B, slots: SlotLimits): PullServer;
+  /** Queues something that this version would not publish itself. */
+  put(bus: B, lane: Lane, key: string, message: object): Promise<void>;
+  end(): Promise<void>;
+}
+
+export type Handle = (event: PullRequested, delivery: Delivery) => Verdict | Promise<Verdict>;
+
+const HANDLE = Symbol('handle');
+export const done: Verdict = { verdict: 'done' };
+export const later = (delayMs: number): Verdict => ({ verdict: 'later', delayMs });
+const slots: SlotLimits = { interactive: 4, background: 2 };
+
+@Controller()
+class PullController {
+  constructor(@Inject(HANDLE) private readonly handle: Handle) {}
+
+  @EventPattern<string>(PULL_REQUESTED)
+  async pull(@Payload() event: PullRequested, @Ctx() delivery: Delivery): Promise<Verdict> {
+    return this.handle(event, delivery);
+  }
+}
+
+/** A Nest microservice on `strategy`, not yet listening. */
+export function createWorker(strategy: PullServer, handle: Handle): Promise<INestMicroservice> {
+  @Module({ controllers: [PullController], providers: [{ provide: HANDLE, useValue: handle }] })
+  class WorkerModule {}
+  return NestFactory.createMicroservice(WorkerModule, { strategy, logger: false });
+}
+
+/** A pull of a blob whose digest is made of `n`. */
+export function pull(n: number, lane: Lane = 'interactive'): PullRequested {
+  const repository = { upstream: 'docker.io', path: 'library/alpine' };
+  const target = { kind: 'blob', repository, digest: `sha256:${n.toString(16).padStart(64, '0')}` } as const;
+  return { v: 1, key: pullKey(target), target, lane, cause: lane === 'interactive' ? 'client' : 'prefetch' };
+}
+
+/** What handlers were given, in order; `reached` waits until there are so many. */
+export class Journal<T> {
+  readonly entries: T[] = [];
+  private readonly waiting: { count: number; reached: Deferred }[] = [];
+
+  add(entry: T): void {
+    this.entries.push(entry);
+    for (const { count, reached } of this.waiting) if (this.entries.length >= count) reached.resolve();
+  }
+
+  async reached(count: number): Promise<void> {
+    if (this.entries.length >= count) return;
+    const reached = new Deferred();
+    this.waiting.push({ count, reached });
+    await reached.promise;
+  }
+}
+
+/** Asks again and again; the test's own time limit ends it. */
+export async function eventually<T>(ask: () => Promise<T>, good: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (good(answer)) return answer;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+export function busContract<B extends Bus>(install: () => Promise<Installation<B>>): void {
+  let installation: Installation<B>;
+  let bus: B;
+  const workers: INestMicroservice[] = [];
+  beforeEach(async () => {
+    installation = await install();
+    bus = await installation.connect();
+  });
+  afterEach(async () => {
+    await Promise.all(workers.splice(0).map((worker) => worker.close()));
+    await installation.end();
+  });
+  async function work(handle: Handle, limits = slots, interceptor?: NestInterceptor): Promise<INestMicroservice> {
+    const worker = await createWorker(installation.strategy(bus, limits), handle);
+    if (interceptor) worker.useGlobalInterceptors(interceptor);
+    workers.push(worker);
+    await worker.listen();
+    return worker;
+  }
+  const empty = () =>
+    eventually(
+      () => bus.depth(),
+      (depth) => depth.interactive + depth.background === 0,
+    );
+
+  describe('a pull', () => {
+    it('is queued once per key and lane until it is done, and accepted again then', async () => {
+      await expect(bus.requestPull(pull(1))).resolves.toBe('queued');
+      await expect(bus.requestPull(pull(1))).resolves.toBe('coalesced');
+      await expect(bus.requestPull(pull(2))).resolves.toBe('queued');
+      await expect(bus.requestPull(pull(1, 'background'))).resolves.toBe('queued');
+      const [seen, gate] = [new Journal<PullRequested>(), new Deferred()];
+      await work(async (event) => {
+        seen.add(event);
+        await gate.promise;
+        return done;
+      });
+      await seen.reached(3);
+      await expect(bus.requestPull(pull(1))).resolves.toBe('coalesced');
+      gate.resolve();
+      await empty();
+      await expect(bus.requestPull(pull(1))).resolves.toBe('queued');
+      await seen.reached(4);
+    });
+
+    it('reaches the handler as the typed event, without fields of newer minors', async () => {
+      const seen = new Journal<[PullRequested, Lane]>();
+      await work((event, delivery) => {
+        delivery.working();
+        seen.add([event, delivery.lane]);
+        return done;
+      });
+      const event: PullRequested = { ...pull(1, 'background'), cause: 'watch', requestId: 'r-1', maxAge: 60_000 };
+      await installation.put(bus, 'background', event.key, { ...event, invented: true });
+      await seen.reached(1);
+      expect(seen.entries).toEqual([[event, 'background']]);
+    });
+
+    it('that is for later comes again, and its key stays taken meanwhile', async () => {
+      const seen = new Journal<Promise<string>>();
+      await work((event) => {
+        seen.add(bus.requestPull(event));
+        return seen.entries.length < 3 ? later(30) : done;
+      });
+      await bus.requestPull(pull(1));
+      await seen.reached(3);
+      expect(await Promise.all(seen.entries)).toEqual(['coalesced', 'coalesced', 'coalesced']);
+      await empty();
+      expect(seen.entries).toHaveLength(3);
+    });
+
+    it.each<[string, Handle]>([
+      ['threw', () => Promise.reject(new Error('on purpose'))],
+      ['answered no verdict', () => undefined as unknown as Verdict],
+    ])('whose handler %s comes again, and others are not held up by it', async (_, fail) => {
+      const seen = new Journal<string>();
+      await work((event, delivery) => {
+        seen.add(event.key);
+        return seen.entries.length === 1 ? fail(event, delivery) : done;
+      });
+      await bus.requestPull(pull(1));
+      await seen.reached(1);
+      await bus.requestPull(pull(2));
+      await seen.reached(3);
+      expect(seen.entries).toEqual([pull(1).key, pull(2).key, pull(1).key]);
+      await empty();
+    });
+
+    it('passes through Nest interceptors in both directions', async () => {
+      const seen = new Journal<Verdict>();
+      const interceptor: NestInterceptor = {
+        intercept: (_: ExecutionContext, next: CallHandler) =>
+          next.handle().pipe(
+            map((verdict: Verdict) => {
+              seen.add(verdict);
+              return seen.entries.length === 1 ? later(1) : verdict;
+            }),
+          ),
+      };
+      await work(() => done, slots, interceptor);
+      await bus.requestPull(pull(1));
+      await seen.reached(2);
+      expect(seen.entries).toEqual([done, done]);
+      await empty();
+    });
+  });
+
+  describe('a foreign message', () => {
+    it('of a newer major stays in the queue and holds up nothing', async () => {
+      const seen = new Journal<string>();
+      await work((event) => {
+        seen.add(event.key);
+        return done;
+      });
+      await installation.put(bus, 'interactive', pull(1).key, { ...pull(1), v: 2, target: 'in a way of its own' });
+      await bus.requestPull(pull(2));
+      await seen.reached(1);
+      await eventually(
+        () => bus.depth(),
+        (depth) => depth.interactive === 1,
+      );
+      expect(seen.entries).toEqual([pull(2).key]);
+      await expect(bus.requestPull(pull(1))).resolves.toBe('coalesced');
+    });
+
+    it('that is no event is dropped', async () => {
+      const seen = new Journal<string>();
+      await work((event) => {
+        seen.add(event.key);
+        return done;
+      });
+      await installation.put(bus, 'interactive', pull(1).key, { v: 1, target: { kind: 'unheard of' } });
+      await bus.requestPull(pull(2));
+      await seen.reached(1);
+      await empty();
+      expect(seen.entries).toEqual([pull(2).key]);
+      await expect(bus.requestPull(pull(1))).resolves.toBe('queued');
+      await seen.reached(2);
+    });
+  });
+
+  describe('slots', () => {
+    it('bound how many run at a time, by lane', async () => {
+      const running: Record<Lane, number> = { interactive: 0, background: 0 };
+      const most: Record<Lane, number> = { interactive: 0, background: 0 };
+      const seen = new Journal<string>();
+      for (let n = 0; n < 20; n++) {
+        await bus.requestPull(pull(n, 'interactive'));
+        await bus.requestPull(pull(n, 'background'));
+      }
+      await work(async ({ key }, { lane }) => {
+        most[lane] = Math.max(most[lane], ++running[lane]);
+        await bus.depth();
+        running[lane]--;
+        seen.add(`${lane} ${key}`);
+        return done;
+      });
+      await seen.reached(40);
+      await empty();
+      expect(new Set(seen.entries).size).toBe(40);
+      expect(most).toEqual({ interactive: 4, background: 2 });
+    });
+
+    it('of the interactive lane are never taken by background work', async () => {
+      const [seen, gate] = [new Journal<Lane>(), new Deferred()];
+      await work(
+        async (_, { lane }) => {
+          seen.add(lane);
+          await gate.promise;
+          return done;
+        },
+        { interactive: 2, background: 1 },
+      );
+      for (let n = 0; n < 4; n++) await bus.requestPull(pull(n, 'background'));
+      await seen.reached(1);
+      for (let n = 0; n < 2; n++) await bus.requestPull(pull(n, 'interactive'));
+      await seen.reached(3);
+      expect(seen.entries).toEqual(['background', 'interactive', 'interactive']);
+      gate.resolve();
+      await empty();
+      expect(seen.entries).toHaveLength(6);
+    });
+
+    it('let background work wait while every interactive one is taken', async () => {
+      const [order, gate] = [new Journal<string>(), new Deferred()];
+      await work(
+        async (_, { lane }) => {
+          order.add(lane);
+          if (lane === 'interactive') await gate.promise;
+          return done;
+        },
+        { interactive: 1, background: 1 },
+      );
+      await bus.requestPull(pull(1, 'interactive'));
+      await order.reached(1);
+      await bus.requestPull(pull(2, 'background'));
+      // Enough turns and round trips for a delivery that should not be.
+      for (let n = 0; n < 20; n++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        expect((await bus.depth()).background).toBe(1);
+      }
+      order.add('released');
+      gate.resolve();
+      await order.reached(3);
+      expect(order.entries).toEqual(['interactive', 'released', 'background']);
+      await empty();
+    });
+  });
+
+  describe('closing a worker', () => {
+    it('waits for what runs, takes nothing more and leaves the rest in the queue', async () => {
+      const [seen, gate] = [new Journal<string>(), new Deferred()];
+      const worker = await work(
+        async (event) => {
+          seen.add(event.key);
+          await gate.promise;
+          return done;
+        },
+        { interactive: 1, background: 1 },
+      );
+      await bus.requestPull(pull(1));
+      await seen.reached(1);
+      const order: string[] = [];
+      const closed = worker.close().then(() => order.push('closed'));
+      for (let n = 2; n < 6; n++) await bus.requestPull(pull(n));
+      order.push('released');
+      gate.resolve();
+      await closed;
+      expect(order).toEqual(['released', 'closed']);
+      expect(seen.entries).toEqual([pull(1).key]);
+      await eventually(
+        () => bus.depth(),
+        (depth) => depth.interactive === 4,
+      );
+      // The next worker starts with the rest at once.
+      await work((event) => {
+        seen.add(event.key);
+        return done;
+      });
+      await seen.reached(5);
+    });
+
+    it('a worker without a handler does not start', async () => {
+      @Module({})
+      class EmptyModule {}
+      const options = { strategy: installation.strategy(bus, slots), logger: false } as const;
+      const worker = await NestFactory.createMicroservice(EmptyModule, options);
+      workers.push(worker);
+      await expect(worker.listen()).rejects.toThrow(PULL_REQUESTED);
+    });
+  });
+
+  describe('signals', () => {
+    const finished = (key: string) => ({ v: 1, key });
+
+    it('are heard by every subscriber of every process, the sender included, in order', async () => {
+      const others = [await installation.connect(), await installation.connect()];
+      const journals = [bus, bus, ...others].map((each) => {
+        const journal = new Journal<string>();
+        each.onSignal('pull.finished', ({ key }) => journal.add(key));
+        return journal;
+      });
+      for (let n = 0; n < 100; n++) bus.signal('pull.finished', finished(`${n}`));
+      await Promise.all(journals.map((journal) => journal.reached(100)));
+      const keys = Array.from({ length: 100 }, (_, n) => `${n}`);
+      for (const journal of journals) expect(journal.entries).toEqual(keys);
+    });
+
+    it('carry their payload and reach only those who asked for that name', async () => {
+      const seen = new Journal<unknown>();
+      bus.onSignal('tag.moved', (payload) => seen.add(payload));
+      bus.onSignal('pull.started', (payload) => seen.add(payload));
+      const started = { v: 1, key: 'k', relay: { url: 'http://p:1', transfer: 't', token: 's' }, size: 7 };
+      bus.signal('pull.finished', finished('k'));
+      bus.signal('pull.started', started);
+      await seen.reached(1);
+      expect(seen.entries).toEqual([started]);
+    });
+
+    it('go on after a handler threw, and stop for one that has left', async () => {
+      const [heard, left] = [new Journal<string>(), new Journal<string>()];
+      bus.onSignal('pull.finished', () => {
+        throw new Error('on purpose');
+      });
+      const leave = bus.onSignal('pull.finished', ({ key }) => left.add(key));
+      bus.onSignal('pull.finished', ({ key }) => heard.add(key));
+      bus.signal('pull.finished', finished('1'));
+      await heard.reached(1);
+      leave();
+      leave();
+      bus.signal('pull.finished', finished('2'));
+      await heard.reached(2);
+      expect(heard.entries).toEqual(['1', '2']);
+      expect(left.entries).toEqual(['1']);
+    });
+  });
+
+  it('tells that it can be used', async () => {
+    await expect(bus.ping()).resolves.toBeUndefined();
+    await expect(bus.depth()).resolves.toEqual({ interactive: 0, background: 0 });
+  });
+}
