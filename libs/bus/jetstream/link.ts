@@ -70,7 +70,7 @@ export class Link {
   }
 
   get ready(): boolean {
-    return this.connected && this.consumers !== undefined;
+    return this.connected && this.consumers !== undefined && !this.closed;
   }
 
   consumer(lane: Lane): Consumer {
@@ -110,8 +110,7 @@ export class Link {
   /** Sends what is still to be sent, at most 2 s, then closes. */
   async close(): Promise<void> {
     if (this.closed) return this.connection.closed().then(() => {});
-    this.closing.abort(unavailable());
-    this.usable.reject(this.closing.signal.reason);
+    this.shut();
     const drained = this.connected ? this.connection.drain() : Promise.resolve();
     await within(2_000, drained, () => undefined).catch(() => {});
     await this.connection.close();
@@ -130,7 +129,20 @@ export class Link {
       if (status.type === 'disconnect') this.down();
       else if (status.type === 'reconnect') void this.reconnected();
       else if (status.type === 'error') this.logger.warn(`NATS says: ${status.error.message}`);
+      else if (status.type === 'close') this.ended();
     }
+  }
+
+  private ended(): void {
+    if (this.closed) return;
+    // The client reconnects for ever, so this is a server that told it not to.
+    this.logger.error('NATS closed the connection for good');
+    this.shut();
+  }
+
+  private shut(): void {
+    this.closing.abort(unavailable());
+    this.usable.reject(this.closing.signal.reason);
   }
 
   private down(): void {

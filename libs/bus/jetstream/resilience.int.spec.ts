@@ -1,0 +1,320 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
+import type { INestMicroservice } from '@nestjs/common';
+import { Deferred, sleep } from '#async';
+import { type NatsService, startNats } from '../../../test/support/services/index.js';
+import { createWorker, done, eventually, type Handle, Journal, later, pull } from '../bus.contract.js';
+import { connectJetStream, type JetStreamBus } from './bus.js';
+import type { JetStreamOptions } from './options.js';
+import { JetStreamStrategy } from './strategy.js';
+
+/** A cable to a NATS server that can be cut, mended and plugged into another one. */
+class Cable {
+  private readonly ends = new Set<Socket>();
+  private readonly server: Server;
+  private whole = true;
+
+  constructor(public port: number) {
+    this.server = createServer((near) => {
+      if (!this.whole) {
+        near.destroy();
+        return;
+      }
+      const far = dial(this.port, '127.0.0.1');
+      for (const [end, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.ends.add(end);
+        end.on('error', () => {});
+        end.on('close', () => {
+          this.ends.delete(end);
+          other.destroy();
+        });
+        end.pipe(other);
+      }
+    });
+  }
+
+  async lay(): Promise<string> {
+    this.server.listen(0, '127.0.0.1');
+    await once(this.server, 'listening');
+    return `nats://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    this.whole = false;
+    for (const end of this.ends) end.destroy();
+  }
+
+  mend(): void {
+    this.whole = true;
+  }
+
+  remove(): void {
+    this.cut();
+    this.server.close();
+  }
+}
+
+const slots = { interactive: 4, background: 2 };
+let nats: NatsService;
+let prefix: string;
+const ends: (() => unknown)[] = [];
+beforeAll(async () => {
+  nats = await startNats();
+}, 120_000);
+beforeEach(() => {
+  prefix = `t${randomBytes(6).toString('hex')}`;
+});
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+afterAll(() => nats.stop());
+
+async function connect(options: Partial<JetStreamOptions> = {}): Promise<JetStreamBus> {
+  const bus = await connectJetStream({ servers: [nats.url], prefix, ...options });
+  ends.push(() => bus.close());
+  return bus;
+}
+
+async function cableTo(service: NatsService): Promise<{ cable: Cable; servers: string[] }> {
+  const cable = new Cable(service.port);
+  ends.push(() => cable.remove());
+  return { cable, servers: [await cable.lay()] };
+}
+
+async function work(bus: JetStreamBus, handle: Handle): Promise<INestMicroservice> {
+  const worker = await createWorker(new JetStreamStrategy(bus, { slots }), handle);
+  ends.push(() => worker.close());
+  await worker.listen();
+  return worker;
+}
+
+const empty = (bus: JetStreamBus) =>
+  eventually(
+    () => bus.depth().catch(() => undefined),
+    (depth) => depth !== undefined && depth.interactive + depth.background === 0,
+  );
+const requested = (bus: JetStreamBus, n: number) =>
+  eventually(
+    () => bus.requestPull(pull(n)).catch(() => 'refused' as const),
+    (answer) => answer !== 'refused',
+  );
+
+it('workers share the work, and each message is handled once', async () => {
+  const [one, other] = [await connect(), await connect()];
+  const seen = new Journal<string>();
+  const started = { one: new Deferred(), other: new Deferred() };
+  const handle =
+    (name: 'one' | 'other'): Handle =>
+    async ({ key }) => {
+      started[name].resolve();
+      await Promise.all([started.one.promise, started.other.promise]);
+      seen.add(key);
+      return done;
+    };
+  await Promise.all([work(one, handle('one')), work(other, handle('other'))]);
+  await Promise.all(Array.from({ length: 200 }, (_, n) => one.requestPull(pull(n))));
+  await seen.reached(200);
+  await empty(one);
+  expect(new Set(seen.entries).size).toBe(200);
+  expect(seen.entries).toHaveLength(200);
+});
+
+it('heartbeats keep a message for longer than the lease', async () => {
+  const bus = await connect({ lease: 1_500 });
+  const seen = new Journal<string>();
+  await work(bus, async ({ key }, delivery) => {
+    seen.add(key);
+    for (let n = 0; n < 40; n++) {
+      delivery.working();
+      await sleep(100);
+    }
+    return done;
+  });
+  await bus.requestPull(pull(1));
+  await seen.reached(1);
+  await empty(bus);
+  expect(seen.entries).toHaveLength(1);
+}, 30_000);
+
+it('a message whose worker was cut off goes to another after the lease, and the worker comes back', async () => {
+  const { cable, servers } = await cableTo(nats);
+  const [cutOff, other] = [await connect({ servers, lease: 1_000 }), await connect({ lease: 1_000 })];
+  const [atFirst, atSecond, gate] = [new Journal<string>(), new Journal<string>(), new Deferred()];
+  const first = await work(cutOff, async ({ key }) => {
+    atFirst.add(key);
+    await gate.promise;
+    return done;
+  });
+  await other.requestPull(pull(1));
+  await atFirst.reached(1);
+  cable.cut();
+  const second = await work(other, ({ key }) => {
+    atSecond.add(key);
+    return done;
+  });
+  await atSecond.reached(1);
+  await empty(other);
+  await second.close();
+  // Its late acknowledgement changes nothing, and it takes work again.
+  gate.resolve();
+  cable.mend();
+  await other.requestPull(pull(2));
+  await atFirst.reached(2);
+  expect(atFirst.entries).toEqual([pull(1).key, pull(2).key]);
+  expect(atSecond.entries).toEqual([pull(1).key]);
+  await first.close();
+}, 60_000);
+
+describe.each<[string, (service: NatsService) => Promise<void>]>([
+  ['restarted', (service) => service.restart()],
+  ['killed and started', (service) => service.kill().then(() => service.restart())],
+])('NATS is %s in the middle of work', (_, restart) => {
+  it('and everything goes on by itself', async () => {
+    const [gateway, puller] = [await connect({ lease: 5_000 }), await connect({ lease: 5_000 })];
+    const [seen, heard, gate] = [new Journal<string>(), new Journal<string>(), new Deferred()];
+    gateway.onSignal('pull.finished', ({ key }) => heard.add(key));
+    await work(puller, async (event) => {
+      seen.add(event.key);
+      await gate.promise;
+      puller.signal('pull.finished', { v: 1, key: event.key });
+      return done;
+    });
+    for (let n = 0; n < 20; n++) await gateway.requestPull(pull(n));
+    await seen.reached(slots.interactive);
+    await restart(nats);
+    await requested(gateway, 20);
+    await eventually(
+      () => puller.ping().catch((error) => error),
+      (answer) => answer === undefined,
+    );
+    gate.resolve();
+    await heard.reached(21);
+    await empty(gateway);
+    expect(new Set(heard.entries).size).toBe(21);
+  }, 60_000);
+});
+
+it('while NATS is away pulls are refused in bounded time and signals are dropped, and afterwards all works', async () => {
+  const { cable, servers } = await cableTo(nats);
+  const bus = await connect({ servers });
+  const heard = new Journal<string>();
+  bus.onSignal('pull.finished', ({ key }) => heard.add(key));
+  cable.cut();
+  const refused = { reason: 'UNAVAILABLE', origin: 'bus', retryable: true, retryAfter: expect.any(Number) };
+  await expect(bus.requestPull(pull(1))).rejects.toMatchObject(refused);
+  await expect(bus.ping()).rejects.toMatchObject(refused);
+  await expect(bus.depth()).rejects.toMatchObject(refused);
+  bus.signal('pull.finished', { v: 1, key: 'lost' });
+  cable.mend();
+  await requested(bus, 1);
+  bus.signal('pull.finished', { v: 1, key: 'heard' });
+  await heard.reached(1);
+  expect(heard.entries).toEqual(['heard']);
+}, 30_000);
+
+it('a pull asked for in a short break is queued when NATS is back', async () => {
+  const { cable, servers } = await cableTo(nats);
+  const bus = await connect({ servers });
+  cable.cut();
+  await eventually(
+    async () => bus.link.ready,
+    (ready) => !ready,
+  );
+  const answer = bus.requestPull(pull(1));
+  cable.mend();
+  await expect(answer).resolves.toMatch(/queued|coalesced/);
+}, 30_000);
+
+it('NATS that came back with an empty disk gets its stream again, and work goes on', async () => {
+  const blank = await startNats();
+  ends.push(() => blank.stop());
+  const { cable, servers } = await cableTo(nats);
+  const bus = await connect({ servers });
+  const seen = new Journal<string>();
+  await work(bus, ({ key }) => {
+    seen.add(key);
+    return seen.entries.length === 1 ? later(600_000) : done;
+  });
+  await bus.requestPull(pull(1));
+  await seen.reached(1);
+  cable.port = blank.port;
+  cable.cut();
+  cable.mend();
+  // The queue is new, so the waiter's repeated request is accepted.
+  await eventually(
+    () => bus.requestPull(pull(1)).catch(() => 'refused'),
+    (answer) => answer === 'queued',
+  );
+  await seen.reached(2);
+  await empty(bus);
+}, 60_000);
+
+describe('under a living connection', () => {
+  it.each<[string, (bus: JetStreamBus) => Promise<unknown>]>([
+    ['the stream', ({ link }) => link.manager.streams.delete(link.names.stream)],
+    ['a consumer', ({ link }) => link.manager.consumers.delete(link.names.stream, 'interactive')],
+  ])(
+    '%s may vanish, and work goes on',
+    async (_, remove) => {
+      const bus = await connect();
+      const seen = new Journal<string>();
+      await work(bus, ({ key }) => {
+        seen.add(key);
+        return done;
+      });
+      await bus.requestPull(pull(1));
+      await seen.reached(1);
+      await empty(bus);
+      await remove(bus);
+      await expect(bus.requestPull(pull(2))).resolves.toBe('queued');
+      await seen.reached(2);
+      expect(seen.entries).toEqual([pull(1).key, pull(2).key]);
+    },
+    30_000,
+  );
+});
+
+it('a worker closed while messages are on their way gives them back at once', async () => {
+  const bus = await connect({ lease: 600_000 });
+  for (let round = 0; round < 10; round++) {
+    const handled = new Journal<string>();
+    const worker = await work(bus, ({ key }) => {
+      handled.add(key);
+      return done;
+    });
+    const sent = Array.from({ length: 20 }, (_, n) => bus.requestPull(pull(round * 100 + n)));
+    await Promise.all([worker.close(), ...sent]);
+    const next = await work(bus, ({ key }) => {
+      handled.add(key);
+      return done;
+    });
+    await handled.reached(20);
+    await next.close();
+    expect(new Set(handled.entries).size).toBe(20);
+  }
+}, 30_000);
+
+it('a bus closed before its worker leaves the message to another, and nothing breaks', async () => {
+  const [closed, other] = [await connect({ lease: 1_000 }), await connect({ lease: 1_000 })];
+  const [seen, gate] = [new Journal<string>(), new Deferred()];
+  const worker = await work(closed, async () => {
+    seen.add('closed');
+    await gate.promise;
+    return done;
+  });
+  await other.requestPull(pull(1));
+  await seen.reached(1);
+  await closed.close();
+  gate.resolve();
+  await worker.close();
+  await work(other, () => {
+    seen.add('other');
+    return done;
+  });
+  await seen.reached(2);
+  expect(seen.entries).toEqual(['closed', 'other']);
+}, 30_000);
