@@ -1,0 +1,81 @@
+import { EVENT_MAJOR, type PullRequested, pullKey } from '#bus';
+import type { Edge, NewManifest } from '#catalog';
+import { formatPlatform, isDigest, parseManifest, parsePlatform, platformMatches, type ParsedManifest, type Target } from '#oci';
+import type { FetchedManifest } from '#upstream';
+import type { Pull, WorkerOptions, WorkerPorts } from './pull-worker.js';
+
+type ManifestTarget = Extract<Target, { kind: 'manifest' }>;
+
+/** Fetches, checks and records a manifest; then asks for its parts where a client waits for the image. */
+export async function pullManifest(pull: Pull, target: ManifestTarget, ports: WorkerPorts, options: WorkerOptions): Promise<void> {
+  const { catalog, upstream } = ports;
+  const { repository, reference } = target;
+  const byDigest = isDigest(reference);
+  if (byDigest) {
+    if (pull.again && (await catalog.findManifest(repository, reference))) return;
+  } else {
+    const known = await catalog.findTag(repository, reference);
+    if (known && pull.event.maxAge !== undefined && known.age <= pull.event.maxAge) return;
+    if (known) {
+      const head = await upstream.headManifest(repository, reference, { signal: pull.signal });
+      if (head.digest === known.digest && (await catalog.confirmTag(repository, reference, known.digest))) return tellTag(ports, target, known.digest);
+    }
+  }
+  const fetched = await upstream.getManifest(repository, reference, { signal: pull.signal });
+  const parsed = parseManifest(fetched.bytes);
+  await catalog.storeManifest(repository, describe(fetched, parsed), byDigest ? undefined : reference);
+  if (!byDigest) tellTag(ports, target, fetched.digest);
+  if (options.prefetch.enabled && pull.event.cause !== 'revalidate') await prefetch(pull, target, parsed, ports, options);
+}
+
+function tellTag(ports: WorkerPorts, target: ManifestTarget, digest: FetchedManifest['digest']): void {
+  ports.bus.signal('tag.moved', { v: EVENT_MAJOR, repository: target.repository, tag: target.reference, digest });
+}
+
+function describe(fetched: FetchedManifest, parsed: ParsedManifest): NewManifest {
+  const edges = parsed.children.map(
+    ({ descriptor, kind }): Edge => ({
+      child: descriptor.digest,
+      kind,
+      size: descriptor.size,
+      ...(descriptor.platform ? { platform: formatPlatform(descriptor.platform) } : {}),
+    }),
+  );
+  return {
+    ...fetched,
+    edges,
+    ...(parsed.subject ? { subject: parsed.subject.digest } : {}),
+    ...(parsed.artifactType ? { artifactType: parsed.artifactType } : {}),
+    ...(parsed.annotations ? { annotations: parsed.annotations } : {}),
+  };
+}
+
+/** An image's config and layers become background pulls; of an index only the configured platforms do. */
+async function prefetch(pull: Pull, target: ManifestTarget, parsed: ParsedManifest, ports: WorkerPorts, options: WorkerOptions): Promise<void> {
+  const wanted = options.prefetch.platforms.map(parsePlatform);
+  const targets: Target[] = [];
+  const seen = new Set<string>();
+  for (const { descriptor, kind, foreign } of parsed.children) {
+    if (foreign || seen.has(descriptor.digest)) continue;
+    seen.add(descriptor.digest);
+    if (kind === 'manifest') {
+      const { platform } = descriptor;
+      if (!platform || !wanted.some((w) => platformMatches(w, platform))) continue;
+      targets.push({ kind: 'manifest', repository: target.repository, reference: descriptor.digest });
+    } else {
+      targets.push({ kind: 'blob', repository: target.repository, digest: descriptor.digest, size: descriptor.size });
+    }
+  }
+  const event = (child: Target): PullRequested => ({
+    v: EVENT_MAJOR,
+    key: pullKey(child),
+    target: child,
+    lane: 'background',
+    cause: 'prefetch',
+    ...(pull.event.requestId ? { requestId: pull.event.requestId } : {}),
+  });
+  // What cannot be queued is fetched when the client asks for it.
+  const results = await Promise.allSettled(targets.map((child) => ports.bus.requestPull(event(child))));
+  const refused = results.filter((r) => r.status === 'rejected').length;
+  if (refused > 0) pull.log.info({ key: pull.event.key, refused }, 'some parts of the image were not queued for prefetch');
+}

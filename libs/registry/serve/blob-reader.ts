@@ -1,0 +1,112 @@
+import type { BlobStore, Sink, Span } from '#blobs';
+import type { Catalog } from '#catalog';
+import { type Digest, Failure, type Repository } from '#oci';
+import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
+import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import { TAIL } from '../transfers/transfer.js';
+import type { FactCache } from './fact-cache.js';
+import { matches } from './fingerprints.js';
+
+type Place = { readonly state: 'stored' } | { readonly state: 'running'; readonly transfer: RunningTransfer };
+
+/** Changes of place in a row without a byte in between before a reader gives up. */
+const FRUITLESS = 8;
+
+/**
+ * Reads one blob for one client, wherever its bytes are: in the store, or in a transfer that still runs. When the place
+ * fails (a puller died, an object was lost), it goes on at its offset in the next one.
+ */
+export class BlobReader {
+  constructor(
+    private readonly ports: { blobs: BlobStore; catalog: Catalog; waits: PullWaits; log: Log },
+    private readonly facts: FactCache,
+    private readonly request: PullRequest,
+    /** Bytes. */
+    readonly size: number,
+    private place: Place,
+  ) {}
+
+  get stored(): boolean {
+    return this.place.state === 'stored';
+  }
+
+  /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */
+  async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
+    let position = span.offset;
+    const end = span.offset + span.length;
+    const counting: Sink = {
+      write: (chunk) => {
+        position += chunk.length;
+        return sink.write(chunk);
+      },
+    };
+    // Of earlier transfers whose bytes the client has, although nobody verified them.
+    const unverified = new Set<Fingerprint>();
+    for (let fruitless = 0; position < end; ) {
+      const before = position;
+      try {
+        if (unverified.size > 0 && end - position <= TAIL) await this.check(unverified, options.signal);
+        // With unverified bytes behind us, stop short of the end and check them first.
+        const until = unverified.size > 0 && end - position > TAIL ? end - TAIL : end;
+        const rest = { offset: position, length: until - position };
+        if (this.place.state === 'running') await this.place.transfer.read(rest, counting, options);
+        else await this.ports.blobs.read(this.digest, rest, counting, options.signal);
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        const failure = Failure.of(error);
+        fruitless = position > before ? 0 : fruitless + 1;
+        const lost = this.place.state === 'stored' && failure.reason === 'BLOB_UNKNOWN';
+        if ((!failure.retryable && !lost) || fruitless >= FRUITLESS) throw failure;
+        if (this.place.state === 'running' && position > span.offset) {
+          const fingerprint = this.place.transfer.fingerprint?.();
+          if (!fingerprint) throw failure;
+          unverified.add(fingerprint);
+        }
+        this.ports.log.info({ digest: this.digest, position, reason: failure.message, requestId: this.request.requestId }, 'blob goes on elsewhere');
+        if (lost) await this.forget();
+        this.place = await this.find(options.signal);
+      }
+    }
+  }
+
+  private get digest(): Digest {
+    return (this.request.target as { digest: Digest }).digest;
+  }
+
+  private get repository(): Repository {
+    return this.request.target.repository;
+  }
+
+  private async find(signal?: AbortSignal): Promise<Place> {
+    const stored = await this.ports.catalog.findBlob(this.repository, this.digest).catch((error: unknown) => {
+      this.ports.log.debug({ error: String(error) }, 'cannot look a blob up, waiting for signals');
+      return undefined;
+    });
+    if (stored) return { state: 'stored' };
+    const outcome = await this.ports.waits.wait(this.request, { attach: true, patient: true, ...(signal ? { signal } : {}) });
+    return outcome.state === 'running' ? outcome : { state: 'stored' };
+  }
+
+  /** Waits for the commit and compares what the client was given of earlier transfers with the verified bytes. */
+  private async check(unverified: Set<Fingerprint>, signal?: AbortSignal): Promise<void> {
+    while (this.place.state === 'running') {
+      if (await this.ports.catalog.findBlob(this.repository, this.digest)) this.place = { state: 'stored' };
+      else {
+        const outcome = await this.ports.waits.wait(this.request, { patient: true, ...(signal ? { signal } : {}) });
+        if (outcome.state === 'finished') this.place = { state: 'stored' };
+      }
+    }
+    for (const fingerprint of unverified) {
+      if (!(await matches(fingerprint, this.size, (span, sink) => this.ports.blobs.read(this.digest, span, sink, signal)))) {
+        throw new Failure('UPSTREAM_CONTENT', 'a lost transfer had sent other bytes', { origin: 'upstream', retryable: false });
+      }
+      unverified.delete(fingerprint);
+    }
+  }
+
+  /** The row says that the bytes are there, the store does not: they are fetched anew (WIRE C57). */
+  private async forget(): Promise<void> {
+    this.facts.removeBlob(this.repository, this.digest);
+    await this.ports.catalog.forgetBlob(this.digest);
+  }
+}

@@ -1,0 +1,94 @@
+import { LRUCache } from 'lru-cache';
+import type { ManifestRecord, TagRecord } from '#catalog';
+import type { Digest, FailureRecord, Repository } from '#oci';
+
+export interface FactCacheOptions {
+  /** Bytes of manifests. */
+  readonly manifestBytes: number;
+  /** Milliseconds that a tag is believed without a look at the catalog; a signal ends it earlier. */
+  readonly tagTtl: number;
+  /** Milliseconds that an upstream's "no" is remembered. */
+  readonly negativeTtl: number;
+}
+
+/** A tag as this process remembers it: `age` was right at `at` (epoch ms). */
+interface RememberedTag extends TagRecord {
+  readonly at: number;
+}
+
+/**
+ * What one gateway remembers: immutable facts, and facts that signals take away. Bounded; losing it costs a SELECT.
+ */
+export class FactCache {
+  private readonly manifests: LRUCache<string, ManifestRecord>;
+  private readonly blobs = new LRUCache<string, number>({ max: 200_000 });
+  private readonly tags: LRUCache<string, RememberedTag>;
+  private readonly noes: LRUCache<string, FailureRecord>;
+
+  constructor(options: FactCacheOptions) {
+    this.manifests = new LRUCache({
+      maxSize: options.manifestBytes,
+      // A record costs more than its bytes.
+      sizeCalculation: (manifest) => manifest.bytes.length + 512,
+    });
+    this.tags = new LRUCache({ max: 100_000, ttl: options.tagTtl });
+    this.noes = new LRUCache({ max: 10_000, ttl: options.negativeTtl });
+  }
+
+  manifest(repository: Repository, digest: Digest): ManifestRecord | undefined {
+    return this.manifests.get(key(repository, digest));
+  }
+
+  addManifest(repository: Repository, manifest: ManifestRecord): void {
+    this.manifests.set(key(repository, manifest.digest), manifest);
+  }
+
+  blob(repository: Repository, digest: Digest): number | undefined {
+    return this.blobs.get(key(repository, digest));
+  }
+
+  addBlob(repository: Repository, digest: Digest, size: number): void {
+    this.blobs.set(key(repository, digest), size);
+  }
+
+  removeBlob(repository: Repository, digest: Digest): void {
+    this.blobs.delete(key(repository, digest));
+  }
+
+  /** With `age` as of now, in ms. */
+  tag(repository: Repository, name: string): TagRecord | undefined {
+    const tag = this.tags.get(key(repository, name));
+    return tag && { digest: tag.digest, age: tag.age + Date.now() - tag.at };
+  }
+
+  addTag(repository: Repository, name: string, tag: TagRecord): void {
+    this.tags.set(key(repository, name), { ...tag, at: Date.now() });
+  }
+
+  removeTag(repository: Repository, name: string): void {
+    this.tags.delete(key(repository, name));
+    this.noes.delete(key(repository, name));
+  }
+
+  no(repository: Repository, reference: string): FailureRecord | undefined {
+    return this.noes.get(key(repository, reference));
+  }
+
+  addNo(repository: Repository, reference: string, failure: FailureRecord): void {
+    this.noes.set(key(repository, reference), failure);
+  }
+
+  /** Content was pruned: every repository's memory of these digests goes. Rare, so a scan is fine. */
+  removeContents(digests: readonly Digest[]): void {
+    const gone = new Set<string>(digests);
+    for (const cache of [this.manifests, this.blobs]) {
+      for (const k of [...cache.keys()]) if (gone.has(k.slice(k.lastIndexOf('@') + 1))) cache.delete(k);
+    }
+    for (const [k, tag] of [...this.tags.entries()]) if (gone.has(tag.digest)) this.tags.delete(k);
+  }
+}
+
+// '@' stands in no host, path, tag or digest.
+function key(repository: Repository, reference: string): string {
+  return `${repository.upstream}/${repository.path}@${reference}`;
+}

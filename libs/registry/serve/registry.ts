@@ -1,0 +1,186 @@
+import type { BlobStore } from '#blobs';
+import type { Bus } from '#bus';
+import type { Catalog, ManifestRecord } from '#catalog';
+import { type Digest, Failure, isDigest, type Repository } from '#oci';
+import type { Log } from '../ports.js';
+import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import { BlobReader } from './blob-reader.js';
+import { FactCache, type FactCacheOptions } from './fact-cache.js';
+import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
+
+export interface RegistryOptions {
+  readonly airGapped: boolean;
+  readonly facts: FactCacheOptions;
+  /** The rule for a tag of a repository. */
+  tagRule(repository: Repository, tag: string): TagRule;
+}
+
+export interface RegistryPorts {
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  readonly bus: Bus;
+  readonly waits: PullWaits;
+  readonly log: Log;
+}
+
+/** How an answer came about; for logs, metrics and `explain`. */
+export type Origin = 'hit' | 'stale' | 'revalidated' | 'fetched' | 'stale-on-error';
+
+export interface ServedManifest {
+  readonly manifest: ManifestRecord;
+  readonly origin: Origin;
+  /** Why a cached tag is served although the upstream should have been asked. */
+  readonly warning?: string;
+}
+
+export interface RequestContext {
+  readonly requestId?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The pull API without HTTP: what we have is served, what we lack is pulled. */
+export class Registry {
+  readonly facts: FactCache;
+  private readonly unsubscribe: (() => void)[];
+
+  constructor(
+    private readonly ports: RegistryPorts,
+    private readonly options: RegistryOptions,
+  ) {
+    this.facts = new FactCache(options.facts);
+    this.unsubscribe = [
+      ports.bus.onSignal('tag.moved', ({ repository, tag }) => this.facts.removeTag(repository, tag)),
+      ports.bus.onSignal('content.removed', ({ digests }) => this.facts.removeContents(digests)),
+    ];
+  }
+
+  /** A manifest from this process's memory, without a promise: nearly every request of a warm cache. */
+  recall(repository: Repository, reference: string): ManifestRecord | undefined {
+    if (isDigest(reference)) return this.facts.manifest(repository, reference);
+    const tag = this.facts.tag(repository, reference);
+    if (!tag || this.freshness(repository, reference, tag.age) !== 'fresh') return undefined;
+    return this.facts.manifest(repository, tag.digest);
+  }
+
+  /** Rejects with the Failure that the client is to see (WIRE A94). */
+  async manifest(repository: Repository, reference: string, context: RequestContext): Promise<ServedManifest> {
+    return isDigest(reference)
+      ? this.byDigest(repository, reference, context)
+      : this.byTag(repository, reference, context);
+  }
+
+  /** A blob to read; its size in bytes is known, its bytes may still be arriving. */
+  async blob(repository: Repository, digest: Digest, context: RequestContext): Promise<BlobReader> {
+    const { blobs, catalog, waits } = this.ports;
+    const known = this.facts.blob(repository, digest) ?? (await catalog.findBlob(repository, digest))?.size;
+    const request = this.request({ kind: 'blob', repository, digest }, 'client', context);
+    if (known !== undefined) {
+      this.facts.addBlob(repository, digest, known);
+      return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' });
+    }
+    this.refuseKnownNo(repository, digest, 'BLOB_UNKNOWN');
+    const outcome = await this.remembering(repository, digest, () => waits.wait(request, { attach: true, signal: context.signal }));
+    if (outcome.state === 'running') {
+      return new BlobReader(this.ports, this.facts, request, await outcome.transfer.size(), outcome);
+    }
+    const stored = await catalog.findBlob(repository, digest);
+    const size = stored?.size ?? (await blobs.stat(digest))?.size;
+    if (size === undefined) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
+    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' });
+  }
+
+  close(): void {
+    for (const off of this.unsubscribe) off();
+    this.ports.waits.close();
+  }
+
+  private async byDigest(repository: Repository, digest: Digest, context: RequestContext): Promise<ServedManifest> {
+    const held = this.facts.manifest(repository, digest) ?? (await this.ports.catalog.findManifest(repository, digest));
+    if (held) return this.remember(repository, held, 'hit');
+    this.refuseKnownNo(repository, digest, 'MANIFEST_UNKNOWN');
+    await this.pull(repository, digest, context);
+    const fetched = await this.ports.catalog.findManifest(repository, digest);
+    if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
+    return this.remember(repository, fetched, 'fetched');
+  }
+
+  private async byTag(repository: Repository, tag: string, context: RequestContext): Promise<ServedManifest> {
+    const held = await this.findTag(repository, tag);
+    if (held) {
+      const freshness = this.freshness(repository, tag, held.age);
+      if (freshness === 'fresh') return { manifest: held.manifest, origin: 'hit' };
+      if (freshness === 'stale') {
+        this.revalidate(repository, tag, context);
+        return { manifest: held.manifest, origin: 'stale' };
+      }
+    }
+    this.refuseKnownNo(repository, tag, 'MANIFEST_UNKNOWN');
+    try {
+      await this.pull(repository, tag, context);
+    } catch (error) {
+      const failure = Failure.of(error);
+      // A "no" about what was once there is an answer; trouble is not.
+      if (!held || failure.status < 500 && failure.reason !== 'RATE_LIMITED') throw failure;
+      return { manifest: held.manifest, origin: 'stale-on-error', warning: 'served from the cache, the upstream could not be asked' };
+    }
+    const fetched = await this.findTag(repository, tag, true);
+    if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
+    return { manifest: fetched.manifest, origin: held ? 'revalidated' : 'fetched' };
+  }
+
+  private async findTag(repository: Repository, tag: string, again = false): Promise<{ manifest: ManifestRecord; age: number } | undefined> {
+    const recalled = again ? undefined : this.facts.tag(repository, tag);
+    const manifest = recalled && this.facts.manifest(repository, recalled.digest);
+    if (recalled && manifest) return { manifest, age: recalled.age };
+    const found = await this.ports.catalog.findTag(repository, tag);
+    if (!found) return undefined;
+    this.facts.addTag(repository, tag, { digest: found.digest, age: found.age });
+    this.facts.addManifest(repository, found.manifest);
+    return found;
+  }
+
+  private freshness(repository: Repository, tag: string, age: number): Freshness {
+    // Nobody can be asked: what is cached is the truth.
+    return this.options.airGapped ? 'fresh' : freshnessOf(age, this.options.tagRule(repository, tag));
+  }
+
+  private revalidate(repository: Repository, tag: string, context: RequestContext): void {
+    const target = { kind: 'manifest', repository, reference: tag } as const;
+    const { fresh } = this.options.tagRule(repository, tag);
+    const request: PullRequest = { ...this.request(target, 'revalidate', context), lane: 'background', maxAge: fresh };
+    this.ports.waits.request(request).catch((error: unknown) => {
+      this.ports.log.debug({ repository, tag, error: String(error) }, 'cannot ask for a revalidation');
+    });
+  }
+
+  private async pull(repository: Repository, reference: string, context: RequestContext): Promise<void> {
+    const request = this.request({ kind: 'manifest', repository, reference }, 'client', context);
+    await this.remembering(repository, reference, () => this.ports.waits.wait(request, { signal: context.signal }));
+  }
+
+  private request(target: PullRequest['target'], cause: PullRequest['cause'], context: RequestContext): PullRequest {
+    return { target, lane: 'interactive', cause, ...(context.requestId ? { requestId: context.requestId } : {}) };
+  }
+
+  private remember(repository: Repository, manifest: ManifestRecord, origin: Origin): ServedManifest {
+    this.facts.addManifest(repository, manifest);
+    return { manifest, origin };
+  }
+
+  private refuseKnownNo(repository: Repository, reference: string, reason: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): void {
+    if (this.options.airGapped) throw new Failure(reason, 'not in the cache, and this server is air-gapped');
+    const no = this.facts.no(repository, reference);
+    if (no) throw Failure.from(no);
+  }
+
+  /** Only the upstream's own "no" is remembered; trouble is told to those who wait and forgotten. */
+  private async remembering<T>(repository: Repository, reference: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const failure = Failure.of(error);
+      if (failure.status === 404 || failure.status === 403) this.facts.addNo(repository, reference, failure.toRecord());
+      throw failure;
+    }
+  }
+}

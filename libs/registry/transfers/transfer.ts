@@ -1,0 +1,226 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { Deferred, unless } from '#async';
+import type { BlobStore, Ingest, Sink, Span } from '#blobs';
+import { type Digest, Failure, type Repository } from '#oci';
+import type { Upstream } from '#upstream';
+import type { ReadOptions, RunningTransfer } from '../ports.js';
+import { Download, type DownloadOptions } from './download.js';
+import { Window } from './window.js';
+
+/** Bytes at the end of a body that nobody gets before the digest is verified. */
+export const TAIL = 64 * 1024;
+/** A blob up to this size is verified before its first byte; a bounded range up to it is never withheld. Bytes. */
+export const SMALL = 2 ** 20;
+const WINDOW = 4 * 2 ** 20;
+/** Bytes received but not yet in the spool before the connections are paused. */
+const UNWRITTEN = 4 * 2 ** 20;
+const LAGGARD_READ = 64 * 1024;
+
+export interface TransferEvents {
+  onEvent?(event: 'resume' | 'restart' | 'connection' | 'withheld'): void;
+  /** Nobody reads any more (`true`) or somebody does again. */
+  onIdle?(idle: boolean): void;
+}
+
+/**
+ * A running download of one blob: upstream -> spool -> store, read meanwhile by any number of readers.
+ *
+ *   opening --first answer--> flowing --all received--> verifying --digest right--> verified --commit--> done
+ *   any --error, abort--> failed
+ *
+ * Readers are served up to the withheld tail while it flows, and to the end once verified.
+ */
+export class Transfer implements RunningTransfer {
+  readonly id = randomUUID();
+  readonly token = randomBytes(24).toString('base64url');
+  private readonly sizeKnown = new Deferred<number>();
+  private readonly opened = new Deferred<number | undefined>();
+  private readonly abortion = new AbortController();
+  private readonly window = new Window(WINDOW);
+  private readonly download: Download;
+  private ingest: Ingest | undefined;
+  private total: number | undefined;
+  private verified = false;
+  private failure: Failure | undefined;
+  private unwritten = 0;
+  private drained: Deferred | undefined;
+  private changed = new Deferred();
+  private readers = 0;
+  private ended = false;
+
+  constructor(
+    readonly repository: Repository,
+    readonly digest: Digest,
+    private readonly store: BlobStore,
+    upstream: Upstream,
+    options: DownloadOptions,
+    private readonly events: TransferEvents = {},
+    size?: number,
+  ) {
+    this.total = size;
+    this.download = new Download(
+      {
+        open: (span, ifRange, signal) => upstream.getBlob(repository, digest, span, { signal, ...(ifRange ? { ifRange } : {}) }),
+        onSize: (known) => this.learnSize(known),
+        write: (offset, chunk) => this.write(offset, chunk),
+        onEvent: (event) => this.events.onEvent?.(event),
+      },
+      options,
+      size,
+    );
+  }
+
+  /** Resolves with the size, if known by then, as soon as the upstream has answered; rejects when it refused. */
+  get open(): Promise<number | undefined> {
+    return this.opened.promise;
+  }
+
+  /** Downloads, verifies and commits. Resolves with the size in bytes once the blob is visible in the store. */
+  async run(): Promise<number> {
+    try {
+      this.ingest = await this.store.ingest(this.digest, this.total === undefined ? {} : { size: this.total });
+      const size = await this.download.run(this.abortion.signal);
+      this.learnSize(size);
+      await this.drain();
+      this.events.onEvent?.('withheld');
+      await this.ingest.verify();
+      this.verified = true;
+      this.wake();
+      await this.ingest.commit();
+      return size;
+    } catch (error) {
+      this.fail(Failure.of(this.abortion.signal.aborted ? this.abortion.signal.reason : error));
+      throw this.failure;
+    } finally {
+      this.ended = true;
+      if (!this.verified || this.failure) await this.ingest?.abort();
+      await this.releaseWhenUnread();
+    }
+  }
+
+  /** Stops the download; readers and `run` reject with `reason`. No effect once verified. */
+  cancel(reason: Failure): void {
+    if (!this.verified) this.abortion.abort(reason);
+  }
+
+  get readerCount(): number {
+    return this.readers;
+  }
+
+  /** Bytes received so far. */
+  get progress(): number {
+    return this.download.received.total;
+  }
+
+  size(): Promise<number> {
+    return this.sizeKnown.promise;
+  }
+
+  async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
+    const { signal } = options;
+    if (++this.readers === 1) this.events.onIdle?.(false);
+    let laggard: Buffer | undefined;
+    try {
+      let position = span.offset;
+      const end = span.offset + span.length;
+      const exempt = options.bounded === true && span.length <= SMALL;
+      while (position < end) {
+        if (this.failure) throw this.failure;
+        const available = Math.min(end, this.availableFrom(position, exempt));
+        if (available <= position) {
+          this.download.demand(position);
+          await unless(signal, this.changed.promise);
+          continue;
+        }
+        const recent = this.window.at(position);
+        let chunk: Buffer;
+        if (recent) chunk = recent.subarray(0, available - position);
+        else {
+          laggard ??= Buffer.allocUnsafeSlow(LAGGARD_READ);
+          const into = laggard.subarray(0, Math.min(LAGGARD_READ, available - position));
+          chunk = into.subarray(0, await this.ingest!.read(position, into));
+        }
+        const flushed = sink.write(chunk);
+        if (flushed) await unless(signal, flushed);
+        else signal?.throwIfAborted();
+        position += chunk.length;
+      }
+    } finally {
+      if (--this.readers === 0) {
+        this.events.onIdle?.(true);
+        await this.releaseWhenUnread();
+      }
+    }
+  }
+
+  /** Where the bytes that a reader at `position` may have end now. */
+  private availableFrom(position: number, exempt: boolean): number {
+    const there = this.download.received.endFrom(position);
+    if (this.verified || exempt) return there;
+    if (this.total === undefined) return there > SMALL ? there - TAIL : 0;
+    return this.total <= SMALL ? 0 : Math.min(there, this.total - TAIL);
+  }
+
+  private learnSize(size: number | undefined): void {
+    this.opened.resolve(size);
+    if (size === undefined) return;
+    this.total = size;
+    this.sizeKnown.resolve(size);
+    this.wake();
+  }
+
+  private async write(offset: number, chunk: Buffer): Promise<void> {
+    const written = this.window.add(offset, chunk);
+    this.unwritten += chunk.length;
+    this.wake();
+    this.ingest!.write(offset, chunk).then(
+      () => {
+        written();
+        this.unwritten -= chunk.length;
+        if (this.unwritten < UNWRITTEN / 2) this.resume();
+      },
+      (error) => {
+        this.abortion.abort(Failure.of(error));
+        this.resume();
+      },
+    );
+    if (this.unwritten >= UNWRITTEN) {
+      this.drained ??= new Deferred();
+      await this.drained.promise;
+    }
+  }
+
+  private resume(): void {
+    this.drained?.resolve();
+    this.drained = undefined;
+  }
+
+  /** Waits until every received byte is in the spool. */
+  private async drain(): Promise<void> {
+    while (this.unwritten > 0) {
+      if (this.abortion.signal.aborted) throw this.abortion.signal.reason;
+      const { promise } = (this.drained ??= new Deferred());
+      await promise;
+      if (this.unwritten > 0) await new Promise(setImmediate);
+    }
+  }
+
+  private fail(failure: Failure): void {
+    this.failure ??= failure;
+    this.opened.reject(this.failure);
+    this.sizeKnown.reject(this.failure);
+    this.wake();
+  }
+
+  private wake(): void {
+    const { changed } = this;
+    this.changed = new Deferred();
+    changed.resolve();
+  }
+
+  private async releaseWhenUnread(): Promise<void> {
+    if (!this.ended || this.readers > 0) return;
+    this.window.clear();
+    await this.ingest?.release();
+  }
+}

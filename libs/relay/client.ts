@@ -1,0 +1,61 @@
+import { Agent, request } from 'node:http';
+import type { RelayAddress } from '#bus';
+import { Failure } from '#oci';
+import type { Relays, RunningTransfer } from '#registry';
+import { RelayedTransfer } from './relayed-transfer.js';
+import { SIZE_HEADER } from './server.js';
+
+const CONNECT_MS = 3000;
+
+/** Reads the transfers of pullers over HTTP; those of this process through `local`. */
+export class HttpRelays implements Relays {
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: 1024 });
+  private readonly attached = new Map<string, Promise<RelayedTransfer>>();
+
+  constructor(
+    private readonly local: Relays,
+    /** Milliseconds without a byte after which the puller counts as gone. */
+    private readonly idleTimeout: number,
+  ) {}
+
+  /** All readers of one transfer in this process share what is attached. */
+  attach(address: RelayAddress): Promise<RunningTransfer> {
+    if (address.url === '') return this.local.attach(address);
+    const known = this.attached.get(address.transfer);
+    if (known) return known;
+    const attaching = this.head(address).then(
+      (size) =>
+        new RelayedTransfer(address, size, this.agent, this.idleTimeout, () => {
+          this.attached.delete(address.transfer);
+        }),
+    );
+    this.attached.set(address.transfer, attaching);
+    attaching.catch(() => this.attached.delete(address.transfer));
+    return attaching;
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+
+  private head(address: RelayAddress): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const refuse = (message: string) => reject(new Failure('UNAVAILABLE', message, { retryable: true }));
+      const req = request(new URL(`/transfers/${address.transfer}`, address.url), {
+        agent: this.agent,
+        method: 'HEAD',
+        headers: { authorization: `Bearer ${address.token}` },
+        timeout: CONNECT_MS,
+      });
+      req.on('response', (res) => {
+        res.resume();
+        const size = Number(res.headers[SIZE_HEADER]);
+        if (res.statusCode === 200 && Number.isSafeInteger(size)) resolve(size);
+        else refuse('the transfer is not there');
+      });
+      req.on('timeout', () => req.destroy(new Error('timeout')));
+      req.on('error', () => refuse('the puller cannot be reached'));
+      req.end();
+    });
+  }
+}

@@ -1,0 +1,2 @@
+export { HttpRelays } from './client.js';
+export { RelayServer } from './server.js';
