@@ -58,13 +58,13 @@ export class Link {
     } catch (error) {
       throw unavailable(`cannot connect to NATS: ${reason(error)}`, error);
     }
+    const manager = await jetstreamManager(connection, { timeout: 2_000, checkAPI: false });
+    const link = new Link(connection, manager, names, options);
     try {
-      const manager = await jetstreamManager(connection, { timeout: 2_000, checkAPI: false });
-      const link = new Link(connection, manager, names, options);
       await within(10_000, link.setUp(), () => new Error('no answer from JetStream'));
       return link;
     } catch (error) {
-      await connection.close();
+      await link.close();
       throw unavailable(`cannot set up the queue in NATS: ${reason(error)}`, error);
     }
   }
