@@ -35,7 +35,10 @@ export interface TagRecord {
 /** What is cached. Facts are per (upstream, repository); bytes are shared (WIRE.md decision 9). */
 export interface Catalog {
   // Hot path: one named prepared statement each.
-  findTag(repository: Repository, tag: string): Promise<(TagRecord & { readonly manifest: ManifestRecord }) | undefined>;
+  findTag(
+    repository: Repository,
+    tag: string,
+  ): Promise<(TagRecord & { readonly manifest: ManifestRecord }) | undefined>;
   /** Only what this repository has shown itself. */
   findManifest(repository: Repository, digest: Digest): Promise<ManifestRecord | undefined>;
   /** Only what this repository has shown itself; `size` in bytes. */
@@ -58,7 +61,9 @@ export interface Catalog {
   /** Bytes turned out to be lost or bad: no repository holds them any more. */
   forgetBlob(digest: Digest): Promise<void>;
   /** Batched access times; never called per request. */
-  touch(items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>): Promise<void>;
+  touch(
+    items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>,
+  ): Promise<void>;
   counts(): Promise<CatalogCounts>;
 
   readonly pulls: PullLedger;
@@ -101,6 +106,8 @@ export interface ClaimRef {
   readonly key: string;
   readonly worker: string;
   readonly attempt: number;
+  /** Different for every claim that was ever made. Without it a worker's old ref could pass for its newer one. */
+  readonly token?: string;
 }
 
 export type Claim =

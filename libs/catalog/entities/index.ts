@@ -1,0 +1,17 @@
+import { BlobRow, RepositoryBlobRow } from './blob.js';
+import { EdgeRow, ManifestRow, RepositoryManifestRow } from './manifest.js';
+import { PullLedgerRow } from './pull.js';
+import { RepositoryRow } from './repository.js';
+import { TagHistoryRow, TagRow } from './tag.js';
+
+export const entities = [
+  RepositoryRow,
+  ManifestRow,
+  EdgeRow,
+  RepositoryManifestRow,
+  TagRow,
+  TagHistoryRow,
+  BlobRow,
+  RepositoryBlobRow,
+  PullLedgerRow,
+];

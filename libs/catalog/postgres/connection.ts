@@ -1,0 +1,110 @@
+import type { Pool } from 'pg';
+import { DataSource } from 'typeorm';
+import { entities } from '../entities/index.js';
+import { lookups, type Statement } from '../statements/index.js';
+import { catalogFailure, isConflict, overloaded } from './failures.js';
+
+export interface ConnectionOptions {
+  /** `postgresql://user:password@host:port/database?sslmode=...`; `?host=/directory` for a Unix socket. */
+  readonly url: string;
+  /** Connections at most. Default 10. */
+  readonly poolSize?: number;
+  /**
+   * Named prepared statements. Default true; false for a pooler in transaction mode that does not carry them
+   * (pgbouncer before 1.21): then no session state is used at all, start-up parameters included.
+   */
+  readonly preparedStatements?: boolean;
+  /** Milliseconds to connect, or to wait for a free connection. Default 5,000. */
+  readonly connectTimeout?: number;
+  /** Milliseconds of one statement. Default 10,000. */
+  readonly statementTimeout?: number;
+  /** What PostgreSQL shows in pg_stat_activity. Default `ociregistry`. */
+  readonly applicationName?: string;
+  /** A connection that was not in use broke. Only worth a log line: the next query gets a new one. */
+  readonly onConnectionLost?: (error: Error) => void;
+}
+
+const MAX_WAITING = 2_000;
+const MAX_TRIES = 5;
+
+/** TypeORM's data source and the `pg` pool that it owns. One try to connect; rejects with Failure UNAVAILABLE. */
+export class Connection {
+  private readonly pool: Pool;
+  private readonly prepared: boolean;
+  private closing?: Promise<void>;
+
+  private constructor(
+    readonly dataSource: DataSource,
+    options: ConnectionOptions,
+  ) {
+    this.pool = (dataSource.driver as unknown as { master: Pool }).master;
+    this.prepared = options.preparedStatements ?? true;
+  }
+
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const connectTimeout = options.connectTimeout ?? 5_000;
+    const statementTimeout = options.statementTimeout ?? 10_000;
+    const dataSource = new DataSource({
+      type: 'postgres',
+      url: options.url,
+      entities,
+      logging: false,
+      installExtensions: false,
+      poolErrorHandler: (error: Error) => options.onConnectionLost?.(error),
+      extra: {
+        application_name: options.applicationName ?? 'ociregistry',
+        max: options.poolSize ?? 10,
+        idleTimeoutMillis: 60_000,
+        connectionTimeoutMillis: connectTimeout,
+        keepAlive: true,
+        // The server's time-out ends a statement cleanly; the client's is for a server that does not answer at all.
+        query_timeout: statementTimeout + 1_000,
+        ...((options.preparedStatements ?? true) ? { statement_timeout: statementTimeout } : {}),
+      },
+    });
+    try {
+      await dataSource.initialize();
+    } catch (error) {
+      if (dataSource.isInitialized) await dataSource.destroy();
+      throw catalogFailure(error);
+    }
+    return new Connection(dataSource, options);
+  }
+
+  /** Rows of one statement. Rejects with Failure UNAVAILABLE (origin catalog) on trouble of the connection. */
+  async query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {
+    return (await this.send<Row>(statement, values)).rows;
+  }
+
+  /** How many rows the statement changed. */
+  async execute(statement: Statement, values: readonly unknown[]): Promise<number> {
+    return (await this.send(statement, values)).count;
+  }
+
+  async ping(): Promise<void> {
+    await this.send(lookups.ping, []);
+  }
+
+  /** Running statements end first. */
+  close(): Promise<void> {
+    this.closing ??= this.dataSource.destroy();
+    return this.closing;
+  }
+
+  private async send<Row>(statement: Statement, values: readonly unknown[]): Promise<{ rows: Row[]; count: number }> {
+    const config = {
+      text: statement.text,
+      values: values as unknown[],
+      ...(this.prepared ? { name: statement.name } : {}),
+    };
+    for (let tries = 1; ; tries++) {
+      if (this.pool.waitingCount >= MAX_WAITING) throw overloaded('queries');
+      try {
+        const result = await this.pool.query(config);
+        return { rows: result.rows as Row[], count: result.rowCount ?? 0 };
+      } catch (error) {
+        if (!isConflict(error) || tries >= MAX_TRIES) throw catalogFailure(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { statement } from './statement.js';
+
+/** $1 upstream, $2 path, $3 tag */
+export const findTag = statement(
+  'findTag',
+  `
+SELECT m.digest, coalesce(h.media_type, m.media_type) AS media_type, m.bytes,
+       (extract(epoch FROM clock_timestamp() - t.checked_at) * 1000)::float8 AS age
+FROM repositories r
+JOIN tags t ON t.repository_id = r.id
+JOIN repository_manifests h ON h.repository_id = t.repository_id AND h.manifest_id = t.manifest_id
+JOIN manifests m ON m.id = t.manifest_id
+WHERE r.upstream = $1 AND r.path = $2 AND t.name = $3`,
+);
+
+/** $1 upstream, $2 path, $3 digest */
+export const findManifest = statement(
+  'findManifest',
+  `
+SELECT coalesce(h.media_type, m.media_type) AS media_type, m.bytes
+FROM manifests m
+JOIN repositories r ON r.upstream = $1 AND r.path = $2
+JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+WHERE m.digest = $3`,
+);
+
+/** $1 upstream, $2 path, $3 digest */
+export const findBlob = statement(
+  'findBlob',
+  `
+SELECT b.size
+FROM blobs b
+JOIN repositories r ON r.upstream = $1 AND r.path = $2
+JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
+WHERE b.digest = $3`,
+);
+
+/**
+ * $1 upstream, $2 path, $3 digest. Looks through the newest 1,000 manifests that name the digest: a few digests (the
+ * empty JSON config) are in nearly every manifest, and the answer is a hint that the caller can do without.
+ */
+export const findDescriptorSize = statement(
+  'findDescriptorSize',
+  `
+SELECT e.size
+FROM repositories r
+CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = $3 ORDER BY parent_id DESC LIMIT 1000) e
+WHERE r.upstream = $1 AND r.path = $2
+  AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
+LIMIT 1`,
+);
+
+/** $1 digest */
+export const hasBlob = statement('hasBlob', `SELECT size FROM blobs WHERE digest = $1`);
+
+/** $1 digest */
+export const hasManifest = statement('hasManifest', `SELECT media_type, bytes FROM manifests WHERE digest = $1`);
+
+export const counts = statement(
+  'counts',
+  `
+SELECT (SELECT count(*) FROM repositories r
+        WHERE EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id)) AS repositories,
+       m.count AS manifests, m.size AS manifest_bytes, b.count AS blobs, b.size AS blob_bytes,
+       (SELECT count(*) FROM tags) AS tags
+FROM (SELECT count(*), coalesce(sum(size), 0) AS size FROM manifests) m,
+     (SELECT count(*), coalesce(sum(size), 0) AS size FROM blobs) b`,
+);
+
+export const ping = statement('ping', `SELECT 1`);

@@ -1,0 +1,103 @@
+import { statement } from './statement.js';
+
+// Rows are locked in the order of their keys everywhere, so that batches never wait for each other in a circle.
+
+/**
+ * $1 keys (distinct), $2 targets, $3 workers, $4 leases in ms. Returns the claimed ones. `excluded` was computed before a
+ * wait for the row, the condition after it: a lease is never found over too early.
+ */
+export const claimPulls = statement(
+  'claimPulls',
+  `
+INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at)
+SELECT i.key, i.target::jsonb, 'running', 1, nextval('pull_token'), i.worker,
+       clock_timestamp() + i.lease * interval '1 millisecond', clock_timestamp()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[]) AS i(key, target, worker, lease)
+ORDER BY i.key COLLATE "C"
+ON CONFLICT (key) DO UPDATE SET
+  target = excluded.target,
+  state = 'running',
+  attempt = CASE p.state WHEN 'finished' THEN 1 ELSE p.attempt + 1 END,
+  token = excluded.token,
+  worker = excluded.worker,
+  lease_until = excluded.lease_until,
+  changed_at = excluded.changed_at,
+  relay = NULL,
+  size = NULL,
+  failure = NULL,
+  previous_failure = CASE p.state WHEN 'finished' THEN p.failure ELSE p.previous_failure END,
+  previous_at = CASE p.state WHEN 'finished' THEN p.changed_at ELSE p.previous_at END
+WHERE p.state = 'finished' OR p.lease_until <= clock_timestamp()
+RETURNING key, attempt, token, previous_failure,
+  (extract(epoch FROM clock_timestamp() - previous_at) * 1000)::float8 AS previous_age`,
+);
+
+/** $1 keys. Who holds what could not be claimed. */
+export const findHolders = statement(
+  'findHolders',
+  `
+SELECT key, worker, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS remaining
+FROM pulls WHERE key = ANY ($1::text[])`,
+);
+
+/** $1 keys (distinct), $2 workers, $3 attempts, $4 tokens, then what `set` and `more` name. Returns the keys whose claim holds. */
+const fenced = (name: string, more: string, columns: string, set: string) =>
+  statement(
+    name,
+    `
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]${more}) AS i(key, worker, attempt, token${columns})
+), locked AS (
+  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+)
+UPDATE pulls p SET ${set}
+FROM item i JOIN locked l ON l.key = i.key
+WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
+  AND (i.token IS NULL OR p.token = i.token)
+RETURNING p.key`,
+  );
+
+/** $5 leases in ms */
+export const renewPulls = fenced(
+  'renewPulls',
+  ', $5::float8[]',
+  ', lease',
+  `lease_until = clock_timestamp() + i.lease * interval '1 millisecond'`,
+);
+
+/** $5 relays, $6 sizes */
+export const announcePulls = fenced(
+  'announcePulls',
+  ', $5::text[], $6::bigint[]',
+  ', relay, size',
+  `relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp()`,
+);
+
+/** $5 failures */
+export const finishPulls = fenced(
+  'finishPulls',
+  ', $5::text[]',
+  ', failure',
+  `state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp()`,
+);
+
+/** $1 key */
+export const findPull = statement(
+  'findPull',
+  `
+SELECT key, target, state, attempt, worker, relay, size, failure,
+       (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS lease_remaining,
+       (extract(epoch FROM clock_timestamp() - changed_at) * 1000)::float8 AS age
+FROM pulls WHERE key = $1`,
+);
+
+/** $1 age in ms, $2 how many at most */
+export const expirePulls = statement(
+  'expirePulls',
+  `
+DELETE FROM pulls WHERE key IN (
+  SELECT key FROM pulls
+  WHERE changed_at < now() - $1::float8 * interval '1 millisecond' AND state = 'finished'
+  ORDER BY changed_at LIMIT $2
+  FOR UPDATE SKIP LOCKED)`,
+);
