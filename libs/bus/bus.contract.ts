@@ -1,19 +1,18 @@
 import {
   type CallHandler,
-  Controller,
   type ExecutionContext,
   type INestMicroservice,
-  Inject,
   Module,
   type NestInterceptor,
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
 import { map } from 'rxjs';
 import { Deferred } from '#async';
-import { type Lane, type PullRequested, pullKey } from './events.js';
-import type { Bus, Delivery, Verdict } from './port.js';
+import type { Lane, PullRequested } from './events.js';
+import { createWorker, done, eventually, type Handle, Journal, later, pull } from './harness.contract.js';
+import type { Bus, Verdict } from './port.js';
 import { PULL_REQUESTED, type PullServer } from './pull-server.js';
+import { signalContract } from './signals.contract.js';
 import type { SlotLimits } from './slots.js';
 
 /** One installation of a transport, empty at first and apart from all others. */
@@ -26,63 +25,7 @@ export interface Installation<B extends Bus = Bus> {
   end(): Promise<void>;
 }
 
-export type Handle = (event: PullRequested, delivery: Delivery) => Verdict | Promise<Verdict>;
-
-const HANDLE = Symbol('handle');
-export const done: Verdict = { verdict: 'done' };
-export const later = (delayMs: number): Verdict => ({ verdict: 'later', delayMs });
 const slots: SlotLimits = { interactive: 4, background: 2 };
-
-@Controller()
-class PullController {
-  constructor(@Inject(HANDLE) private readonly handle: Handle) {}
-
-  @EventPattern<string>(PULL_REQUESTED)
-  async pull(@Payload() event: PullRequested, @Ctx() delivery: Delivery): Promise<Verdict> {
-    return this.handle(event, delivery);
-  }
-}
-
-/** A Nest microservice on `strategy`, not yet listening. */
-export function createWorker(strategy: PullServer, handle: Handle): Promise<INestMicroservice> {
-  @Module({ controllers: [PullController], providers: [{ provide: HANDLE, useValue: handle }] })
-  class WorkerModule {}
-  return NestFactory.createMicroservice(WorkerModule, { strategy, logger: false });
-}
-
-/** A pull of a blob whose digest is made of `n`. */
-export function pull(n: number, lane: Lane = 'interactive'): PullRequested {
-  const repository = { upstream: 'docker.io', path: 'library/alpine' };
-  const target = { kind: 'blob', repository, digest: `sha256:${n.toString(16).padStart(64, '0')}` } as const;
-  return { v: 1, key: pullKey(target), target, lane, cause: lane === 'interactive' ? 'client' : 'prefetch' };
-}
-
-/** What handlers were given, in order; `reached` waits until there are so many. */
-export class Journal<T> {
-  readonly entries: T[] = [];
-  private readonly waiting: { count: number; reached: Deferred }[] = [];
-
-  add(entry: T): void {
-    this.entries.push(entry);
-    for (const { count, reached } of this.waiting) if (this.entries.length >= count) reached.resolve();
-  }
-
-  async reached(count: number): Promise<void> {
-    if (this.entries.length >= count) return;
-    const reached = new Deferred();
-    this.waiting.push({ count, reached });
-    await reached.promise;
-  }
-}
-
-/** Asks again and again; the test's own time limit ends it. */
-export async function eventually<T>(ask: () => Promise<T>, good: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask();
-    if (good(answer)) return answer;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
 
 export function busContract<B extends Bus>(install: () => Promise<Installation<B>>): void {
   let installation: Installation<B>;
@@ -143,14 +86,14 @@ export function busContract<B extends Bus>(install: () => Promise<Installation<B
     });
 
     it('that is for later comes again, and its key stays taken meanwhile', async () => {
-      const seen = new Journal<Promise<string>>();
-      await work((event) => {
-        seen.add(bus.requestPull(event));
+      const seen = new Journal<string>();
+      await work(async (event) => {
+        seen.add(await bus.requestPull(event));
         return seen.entries.length < 3 ? later(30) : done;
       });
       await bus.requestPull(pull(1));
       await seen.reached(3);
-      expect(await Promise.all(seen.entries)).toEqual(['coalesced', 'coalesced', 'coalesced']);
+      expect(seen.entries).toEqual(['coalesced', 'coalesced', 'coalesced']);
       await empty();
       expect(seen.entries).toHaveLength(3);
     });
@@ -336,50 +279,7 @@ export function busContract<B extends Bus>(install: () => Promise<Installation<B
     });
   });
 
-  describe('signals', () => {
-    const finished = (key: string) => ({ v: 1, key });
-
-    it('are heard by every subscriber of every process, the sender included, in order', async () => {
-      const others = [await installation.connect(), await installation.connect()];
-      const journals = [bus, bus, ...others].map((each) => {
-        const journal = new Journal<string>();
-        each.onSignal('pull.finished', ({ key }) => journal.add(key));
-        return journal;
-      });
-      for (let n = 0; n < 100; n++) bus.signal('pull.finished', finished(`${n}`));
-      await Promise.all(journals.map((journal) => journal.reached(100)));
-      const keys = Array.from({ length: 100 }, (_, n) => `${n}`);
-      for (const journal of journals) expect(journal.entries).toEqual(keys);
-    });
-
-    it('carry their payload and reach only those who asked for that name', async () => {
-      const seen = new Journal<unknown>();
-      bus.onSignal('tag.moved', (payload) => seen.add(payload));
-      bus.onSignal('pull.started', (payload) => seen.add(payload));
-      const started = { v: 1, key: 'k', relay: { url: 'http://p:1', transfer: 't', token: 's' }, size: 7 };
-      bus.signal('pull.finished', finished('k'));
-      bus.signal('pull.started', started);
-      await seen.reached(1);
-      expect(seen.entries).toEqual([started]);
-    });
-
-    it('go on after a handler threw, and stop for one that has left', async () => {
-      const [heard, left] = [new Journal<string>(), new Journal<string>()];
-      bus.onSignal('pull.finished', () => {
-        throw new Error('on purpose');
-      });
-      const leave = bus.onSignal('pull.finished', ({ key }) => left.add(key));
-      bus.onSignal('pull.finished', ({ key }) => heard.add(key));
-      bus.signal('pull.finished', finished('1'));
-      await heard.reached(1);
-      leave();
-      leave();
-      bus.signal('pull.finished', finished('2'));
-      await heard.reached(2);
-      expect(heard.entries).toEqual(['1', '2']);
-      expect(left.entries).toEqual(['1']);
-    });
-  });
+  describe('signals', () => signalContract(() => ({ bus, connect: () => installation.connect() })));
 
   it('tells that it can be used', async () => {
     await expect(bus.ping()).resolves.toBeUndefined();

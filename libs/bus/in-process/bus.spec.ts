@@ -1,4 +1,5 @@
-import { busContract, createWorker, done, Journal, pull } from '../bus.contract.js';
+import { busContract } from '../bus.contract.js';
+import { createWorker, done, Journal, pull } from '../harness.contract.js';
 import { InProcessBus } from './bus.js';
 import { InProcessStrategy } from './strategy.js';
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type NatsService, startNats } from '../../../test/support/services/index.js';
 import { busContract } from '../bus.contract.js';
+
 import { connectJetStream, type JetStreamBus } from './bus.js';
 import { JetStreamStrategy } from './strategy.js';
 

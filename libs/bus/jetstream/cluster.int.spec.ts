@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Deferred } from '#async';
 import { freePort } from '../../../test/support/services/index.js';
 import { programPath } from '../../../test/support/services/local.js';
-import { createWorker, done, eventually, Journal, later, pull } from '../bus.contract.js';
+import { createWorker, done, eventually, Journal, later, pull } from '../harness.contract.js';
 import { connectJetStream, type JetStreamBus } from './bus.js';
 import { JetStreamStrategy } from './strategy.js';
 

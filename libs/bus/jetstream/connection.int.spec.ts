@@ -10,7 +10,7 @@ import { RetentionPolicy } from '@nats-io/jetstream';
 import { millis } from '@nats-io/nats-core';
 import { freePort, type NatsService, type Service, startNats } from '../../../test/support/services/index.js';
 import { programPath, startLocal } from '../../../test/support/services/local.js';
-import { createWorker, done, eventually, Journal, later, pull } from '../bus.contract.js';
+import { createWorker, done, eventually, Journal, later, pull } from '../harness.contract.js';
 import { connectJetStream, type JetStreamBus } from './bus.js';
 import type { JetStreamOptions } from './options.js';
 import { JetStreamStrategy } from './strategy.js';
