@@ -12,12 +12,17 @@ export const FAILURES = {
   DENIED: { code: 'DENIED', status: 403, message: 'access to the resource is denied' },
   METHOD_NOT_ALLOWED: { code: 'UNSUPPORTED', status: 405, message: 'this registry is pull-only' },
   RANGE_INVALID: { code: 'UNSUPPORTED', status: 416, message: 'requested range not satisfiable' },
+  RANGES_UNSUPPORTED: { code: 'UNSUPPORTED', status: 400, message: 'only one range at a time is served' },
   RATE_LIMITED: { code: 'TOOMANYREQUESTS', status: 429, message: 'the upstream registry is rate limiting' },
   INTERNAL: { code: 'UNKNOWN', status: 500, message: 'internal error' },
   UPSTREAM_ERROR: { code: 'UNKNOWN', status: 502, message: 'the upstream registry failed' },
   UPSTREAM_CONTENT: { code: 'UNKNOWN', status: 502, message: 'the upstream registry sent content that was refused' },
   UNAVAILABLE: { code: 'UNAVAILABLE', status: 503, message: 'temporarily unable to fetch' },
-  UPSTREAM_PAUSED: { code: 'UNAVAILABLE', status: 503, message: 'the upstream registry is paused after repeated failures' },
+  UPSTREAM_PAUSED: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'the upstream registry is paused after repeated failures',
+  },
   UPSTREAM_TIMEOUT: { code: 'UNKNOWN', status: 504, message: 'the upstream registry did not answer in time' },
 } as const;
 

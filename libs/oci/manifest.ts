@@ -1,92 +1,122 @@
 import { isDigest } from './digest.js';
-import { Failure } from './failure.js';
-import { parseObject } from './media-type.js';
-import type { Descriptor, Platform } from './types.js';
+import { isImageType, isIndexType, isObject, isSchema1Type, parseJsonObject } from './media-type.js';
+import { formatPlatform } from './platform.js';
+import type { Descriptor, Digest, Platform } from './types.js';
 
-export interface Child {
+export interface ManifestChild {
   readonly descriptor: Descriptor;
   readonly kind: 'config' | 'layer' | 'manifest';
-  /** Lives elsewhere (`urls`): listed, never fetched by us. */
-  readonly foreign: boolean;
+  /** Its bytes are elsewhere (`urls`): never fetched or dereferenced by us ahead of a client. */
+  readonly foreign?: true;
 }
 
+/** What we need to know of a manifest; its bytes stay as they are. */
 export interface ParsedManifest {
+  /** By media type, never by shape: a document that is both is read as one of them only. */
   readonly kind: 'image' | 'index' | 'schema1' | 'other';
-  readonly children: readonly Child[];
-  readonly subject?: Descriptor;
+  /** In order, without repetition. Schema 1 has none: its layers carry no size. */
+  readonly children: readonly ManifestChild[];
+  readonly subject?: Digest;
+  /** `artifactType`, else an image's `config.mediaType` (distribution-spec "Listing referrers"). */
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/**
- * What a manifest refers to. Unknown types are read by their shape; children that are no valid descriptors are left out.
- * Throws Failure UPSTREAM_CONTENT when the bytes are no JSON object (a captive portal's page, for one).
- */
-export function parseManifest(bytes: Buffer): ParsedManifest {
-  const json = parseObject(bytes);
-  if (!json) throw new Failure('UPSTREAM_CONTENT', 'the manifest is not a JSON object', { origin: 'upstream', retryable: false });
-  const rest = common(json);
-  if (json.schemaVersion === 1) return { kind: 'schema1', children: schema1(json), ...rest };
-  if (Array.isArray(json.manifests)) return { kind: 'index', children: list(json.manifests, 'manifest'), ...rest };
-  const layers = Array.isArray(json.layers) ? json.layers : Array.isArray(json.blobs) ? json.blobs : undefined;
-  const children = [...list([json.config], 'config'), ...list(layers ?? [], 'layer')];
-  return { kind: layers || children.length > 0 ? 'image' : 'other', children, ...rest };
-}
+type Fields = Readonly<Record<string, unknown>>;
 
-function common(json: Record<string, unknown>): Pick<ParsedManifest, 'subject' | 'artifactType' | 'annotations'> {
-  const subject = descriptorOf(json.subject);
-  const annotations = stringsOf(json.annotations);
+/**
+ * Reads a manifest of any type. Children without a usable digest and size are left out. Throws Failure UPSTREAM_CONTENT
+ * when the bytes are no JSON object.
+ */
+export function parseManifest(bytes: Buffer, mediaType: string): ParsedManifest {
+  const manifest = parseJsonObject(bytes);
+  const kind = kindOf(mediaType);
+  const subject = isObject(manifest.subject) ? digestField(manifest.subject) : undefined;
+  const artifactType = stringField(manifest.artifactType) ?? (kind === 'image' ? configType(manifest) : undefined);
+  const annotations = stringMap(manifest.annotations);
   return {
-    ...(subject ? { subject } : {}),
-    ...(typeof json.artifactType === 'string' ? { artifactType: json.artifactType } : {}),
-    ...(annotations ? { annotations } : {}),
+    kind,
+    children: kind === 'schema1' ? [] : childrenOf(manifest, kind),
+    ...(subject === undefined ? {} : { subject }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
   };
 }
 
-function list(values: readonly unknown[], kind: Child['kind']): Child[] {
-  return values.flatMap((value) => {
-    const descriptor = descriptorOf(value);
-    return descriptor ? [{ descriptor, kind, foreign: (descriptor.urls?.length ?? 0) > 0 }] : [];
-  });
+function kindOf(mediaType: string): ParsedManifest['kind'] {
+  if (isImageType(mediaType)) return 'image';
+  if (isIndexType(mediaType)) return 'index';
+  return isSchema1Type(mediaType) ? 'schema1' : 'other';
 }
 
-/** Schema 1 names its layers without sizes; -1 stands for unknown and is never stored as an edge size to rely on. */
-function schema1(json: Record<string, unknown>): Child[] {
-  const layers = Array.isArray(json.fsLayers) ? json.fsLayers : [];
-  return layers.flatMap((layer: unknown): Child[] => {
-    const digest = (layer as { blobSum?: unknown } | null)?.blobSum;
-    if (typeof digest !== 'string' || !isDigest(digest)) return [];
-    const mediaType = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
-    return [{ descriptor: { mediaType, digest, size: -1 }, kind: 'layer', foreign: false }];
-  });
+function configType(manifest: Fields): string | undefined {
+  return isObject(manifest.config) ? stringField(manifest.config.mediaType) : undefined;
 }
 
-function descriptorOf(value: unknown): Descriptor | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { mediaType, digest, size, platform, artifactType, annotations, urls } = value as Record<string, unknown>;
-  if (typeof digest !== 'string' || !isDigest(digest)) return undefined;
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined;
-  const known = platformOf(platform);
-  const notes = stringsOf(annotations);
+function childrenOf(manifest: Fields, kind: 'image' | 'index' | 'other'): ManifestChild[] {
+  const children = new Map<string, ManifestChild>();
+  const add = (value: unknown, as: ManifestChild['kind']): void => {
+    const descriptor = parseDescriptor(value);
+    if (descriptor === undefined) return;
+    const platform = descriptor.platform === undefined ? '' : formatPlatform(descriptor.platform);
+    const key = `${as} ${descriptor.digest} ${platform}`;
+    if (children.has(key)) return;
+    children.set(key, { descriptor, kind: as, ...(descriptor.urls === undefined ? {} : { foreign: true as const }) });
+  };
+  if (kind !== 'index') {
+    add(manifest.config, 'config');
+    for (const layer of list(manifest.layers)) add(layer, 'layer');
+  }
+  // The withdrawn OCI artifact manifest names its content `blobs`.
+  if (kind === 'other') for (const blob of list(manifest.blobs)) add(blob, 'layer');
+  if (kind !== 'image') for (const child of list(manifest.manifests)) add(child, 'manifest');
+  return [...children.values()];
+}
+
+function parseDescriptor(value: unknown): Descriptor | undefined {
+  if (!isObject(value)) return undefined;
+  const digest = digestField(value);
+  const size = value.size;
+  if (digest === undefined || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined;
+  const platform = parsePlatformFields(value.platform);
+  const artifactType = stringField(value.artifactType);
+  const annotations = stringMap(value.annotations);
+  const urls = list(value.urls).filter((url) => typeof url === 'string');
   return {
-    mediaType: typeof mediaType === 'string' ? mediaType : '',
+    mediaType: stringField(value.mediaType) ?? 'application/octet-stream',
     digest,
     size,
-    ...(known ? { platform: known } : {}),
-    ...(typeof artifactType === 'string' ? { artifactType } : {}),
-    ...(notes ? { annotations: notes } : {}),
-    ...(Array.isArray(urls) ? { urls: urls.filter((url): url is string => typeof url === 'string') } : {}),
+    ...(platform === undefined ? {} : { platform }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(urls.length === 0 ? {} : { urls }),
   };
 }
 
-function platformOf(value: unknown): Platform | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { os, architecture, variant } = value as Record<string, unknown>;
-  if (typeof os !== 'string' || typeof architecture !== 'string') return undefined;
-  return { os, architecture, ...(typeof variant === 'string' ? { variant } : {}) };
+function parsePlatformFields(value: unknown): Platform | undefined {
+  if (!isObject(value)) return undefined;
+  const os = stringField(value.os);
+  const architecture = stringField(value.architecture);
+  if (os === undefined || architecture === undefined) return undefined;
+  const variant = stringField(value.variant);
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
-function stringsOf(value: unknown): Record<string, string> | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+function digestField(fields: Fields): Digest | undefined {
+  const { digest } = fields;
+  return typeof digest === 'string' && isDigest(digest) ? digest : undefined;
+}
+
+function stringField(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function stringMap(value: unknown): Readonly<Record<string, string>> | undefined {
+  if (!isObject(value)) return undefined;
+  const entries = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

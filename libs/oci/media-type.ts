@@ -1,43 +1,106 @@
-export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+import { Failure } from './failure.js';
+
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
-export const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json';
+export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+export const OCI_ARTIFACT_MANIFEST = 'application/vnd.oci.artifact.manifest.v1+json';
+export const DOCKER_MANIFEST_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
-export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
-export const DOCKER_SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
 export const DOCKER_SCHEMA1_SIGNED = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
+export const DOCKER_SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
+export const DOCKER_IMAGE_CONFIG = 'application/vnd.docker.container.image.v1+json';
 
-/** What we ask an upstream for, always all of it: never a conversion for one client's Accept. */
-export const MANIFEST_ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, DOCKER_SCHEMA1_SIGNED, '*/*'].join(', ');
+/**
+ * The Accept of every manifest request to an upstream. Always the full list: a shorter one makes some registries answer
+ * 404 or a converted manifest. Schema 1 stands late, `*` + `/*` last for types that nobody has listed yet.
+ */
+export const MANIFEST_ACCEPT = [
+  OCI_INDEX,
+  DOCKER_MANIFEST_LIST,
+  OCI_MANIFEST,
+  DOCKER_MANIFEST,
+  OCI_ARTIFACT_MANIFEST,
+  DOCKER_SCHEMA1_SIGNED,
+  DOCKER_SCHEMA1,
+  '*/*',
+].join(', ');
 
-const MANIFEST_TYPES = new Set([OCI_MANIFEST, OCI_INDEX, OCI_ARTIFACT, DOCKER_MANIFEST, DOCKER_LIST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED]);
+const INDEX_TYPES: ReadonlySet<string> = new Set([OCI_INDEX, DOCKER_MANIFEST_LIST]);
+const IMAGE_TYPES: ReadonlySet<string> = new Set([OCI_MANIFEST, DOCKER_MANIFEST]);
+const SCHEMA1_TYPES: ReadonlySet<string> = new Set([DOCKER_SCHEMA1_SIGNED, DOCKER_SCHEMA1]);
+/** Types that say nothing; servers send them when nobody told them the type. */
+const GENERIC_TYPES: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/octet-stream',
+  'binary/octet-stream',
+  'text/html',
+  'text/json',
+  'text/plain',
+]);
+/** RFC 6838 4.2, two restricted names; also keeps anything else out of our own headers. */
+const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i;
+
+export function stripParameters(value: string): string {
+  const semicolon = value.indexOf(';');
+  return (semicolon < 0 ? value : value.slice(0, semicolon)).trim();
+}
 
 export function isIndexType(mediaType: string): boolean {
-  return mediaType === OCI_INDEX || mediaType === DOCKER_LIST;
+  return INDEX_TYPES.has(stripParameters(mediaType).toLowerCase());
 }
 
-export function stripParameters(contentType: string): string {
-  return contentType.split(';', 1)[0]!.trim();
+export function isImageType(mediaType: string): boolean {
+  return IMAGE_TYPES.has(stripParameters(mediaType).toLowerCase());
 }
 
-/** The manifest's type: as declared if that is a manifest type, else its own `mediaType`, else its shape. Undefined when it is none. */
-export function inferManifestType(bytes: Buffer, declared?: string): string | undefined {
-  const type = declared === undefined ? '' : stripParameters(declared);
-  if (MANIFEST_TYPES.has(type)) return type;
-  const json = parseObject(bytes);
-  if (!json) return undefined;
-  if (typeof json.mediaType === 'string' && /^[\w.+-]+\/[\w.+-]+$/.test(json.mediaType)) return json.mediaType;
-  if (json.schemaVersion === 1) return 'signatures' in json ? DOCKER_SCHEMA1_SIGNED : DOCKER_SCHEMA1;
-  if (Array.isArray(json.manifests)) return OCI_INDEX;
-  if (Array.isArray(json.layers) || typeof json.config === 'object') return OCI_MANIFEST;
-  const vague = type === '' || type === 'text/plain' || type === 'application/json' || type === 'application/octet-stream';
-  return vague ? undefined : type;
+export function isSchema1Type(mediaType: string): boolean {
+  return SCHEMA1_TYPES.has(stripParameters(mediaType).toLowerCase());
 }
 
-export function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
+/** The JSON object that every manifest is. Throws Failure UPSTREAM_CONTENT for HTML and anything else. */
+export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent a manifest that is not JSON', {
+      origin: 'upstream',
+      cause,
+    });
   }
+  if (!isObject(value))
+    throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent a manifest that is no JSON object', {
+      origin: 'upstream',
+    });
+  return value;
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * The media type to store a manifest with: what the upstream declared, without parameters, unless that is missing or says
+ * nothing; then the JSON's own `mediaType`, then its shape. Throws Failure UPSTREAM_CONTENT when it must look and finds no
+ * JSON object.
+ */
+export function inferManifestType(bytes: Buffer, declared?: string): string {
+  const given = stripParameters(declared ?? '');
+  if (MEDIA_TYPE.test(given) && !GENERIC_TYPES.has(given.toLowerCase())) return given;
+  const manifest = parseJsonObject(bytes);
+  const own = manifest.mediaType;
+  if (typeof own === 'string' && MEDIA_TYPE.test(own) && !GENERIC_TYPES.has(own.toLowerCase())) return own;
+  return typeByShape(manifest) ?? 'application/json';
+}
+
+function typeByShape(manifest: Record<string, unknown>): string | undefined {
+  if (manifest.schemaVersion === 1 || Array.isArray(manifest.fsLayers))
+    return Array.isArray(manifest.signatures) ? DOCKER_SCHEMA1_SIGNED : DOCKER_SCHEMA1;
+  if (Array.isArray(manifest.manifests)) {
+    const first: unknown = manifest.manifests[0];
+    return isObject(first) && first.mediaType === DOCKER_MANIFEST ? DOCKER_MANIFEST_LIST : OCI_INDEX;
+  }
+  if (isObject(manifest.config))
+    return manifest.config.mediaType === DOCKER_IMAGE_CONFIG ? DOCKER_MANIFEST : OCI_MANIFEST;
+  if (Array.isArray(manifest.layers)) return OCI_MANIFEST;
+  return Array.isArray(manifest.blobs) ? OCI_ARTIFACT_MANIFEST : undefined;
 }

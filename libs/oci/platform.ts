@@ -1,26 +1,60 @@
+import { arch, endianness, platform } from 'node:os';
 import type { Platform } from './types.js';
 
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', x86_64: 'amd64', aarch64: 'arm64', ia32: '386' };
-/** Variants that every machine of the architecture has; images leave them out or not. */
-const DEFAULT_VARIANT: Readonly<Record<string, string>> = { arm64: 'v8', arm: 'v7' };
+const PART = /^[a-z0-9_][a-z0-9_.-]{0,63}$/;
 
-/** `os/architecture[/variant]`. Throws Error when it is not of that form. */
-export function parsePlatform(text: string): Platform {
-  const [os, architecture, variant, ...rest] = text.split('/');
-  if (!os || !architecture || rest.length > 0 || variant === '') throw new Error(`not a platform (os/architecture[/variant]): ${text}`);
-  return { os, architecture: ARCHITECTURES[architecture] ?? architecture, ...(variant ? { variant } : {}) };
+/** Other names of an architecture, as `uname -m` and Debian write them. */
+const ARCHITECTURES: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
+  x86_64: ['amd64'],
+  'x86-64': ['amd64'],
+  i386: ['386'],
+  i686: ['386'],
+  aarch64: ['arm64'],
+  armhf: ['arm', 'v7'],
+  armel: ['arm', 'v6'],
+};
+/** The variant that a missing one means. */
+const DEFAULT_VARIANTS: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8', arm: 'v7' };
+
+/** `os/architecture[/variant]`; undefined when it is not that. Normalised, so that one platform has one form. */
+export function parsePlatform(text: string): Platform | undefined {
+  const parts = text.toLowerCase().split('/');
+  const [os, architecture, variant] = parts;
+  if (os === undefined || architecture === undefined || parts.length > 3) return undefined;
+  if (!parts.every((part) => PART.test(part))) return undefined;
+  return normalise({ os, architecture, ...(variant === undefined ? {} : { variant }) });
 }
 
-export function formatPlatform({ os, architecture, variant }: Platform): string {
-  return variant ? `${os}/${architecture}/${variant}` : `${os}/${architecture}`;
+/** `os/architecture[/variant]`, as given. */
+export function formatPlatform(value: Platform): string {
+  return `${value.os}/${value.architecture}${value.variant === undefined ? '' : `/${value.variant}`}`;
 }
 
+/** Whether a child for `have` serves who wants `wanted`: equal once `arm64` and `arm64/v8` and the like are one. */
 export function platformMatches(wanted: Platform, have: Platform): boolean {
-  const variant = (p: Platform) => p.variant ?? DEFAULT_VARIANT[p.architecture];
-  return wanted.os === have.os && wanted.architecture === have.architecture && variant(wanted) === variant(have);
+  return formatPlatform(normalise(wanted)) === formatPlatform(normalise(have));
 }
 
-/** The machine's own, in Go's words as manifests have them. */
+/** The platform whose images run here: containers on macOS are Linux. */
 export function hostPlatform(): Platform {
-  return { os: process.platform === 'win32' ? 'windows' : process.platform, architecture: ARCHITECTURES[process.arch] ?? process.arch };
+  const os = platform() === 'win32' ? 'windows' : 'linux';
+  const names: Readonly<Record<string, string>> = {
+    x64: 'amd64',
+    ia32: '386',
+    ppc64: endianness() === 'LE' ? 'ppc64le' : 'ppc64',
+    mipsel: 'mipsle',
+  };
+  return normalise({ os, architecture: names[arch()] ?? arch() });
+}
+
+/** Lower case, common architecture names, no variant where it is the one that a missing variant means (but `arm/v7`). */
+function normalise(value: Platform): Platform {
+  const os = value.os.toLowerCase();
+  const written = value.architecture.toLowerCase();
+  const alias = Object.hasOwn(ARCHITECTURES, written) ? ARCHITECTURES[written] : undefined;
+  const [architecture, implied] = alias ?? [written];
+  const given = value.variant?.toLowerCase().replace(/^(?=[0-9])/, 'v') || implied;
+  const usual = Object.hasOwn(DEFAULT_VARIANTS, architecture) ? DEFAULT_VARIANTS[architecture] : undefined;
+  const variant = architecture === 'arm' ? (given ?? usual) : given === usual ? undefined : given;
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }

@@ -1,64 +1,77 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { isDigest, parseDigest } from './digest.js';
+import { parseDigest } from './digest.js';
 import { Failure } from './failure.js';
 import type { Digest, Repository } from './types.js';
 
-// distribution-spec "Pulling manifests": <name> and <reference>.
-const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const COMPONENT = '[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*';
+const PATH = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const DOCKER_HUB = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
-/** Host, slash and path together; what registries and clients agree to bear. */
-const MOST = 255;
+const HOST_AND_PORT = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(?::([1-9][0-9]{0,4}))?$/;
+/** What URL parsers read as an IPv4 address: a last label of digits, or of hex after 0x. */
+const NUMERIC_LABEL = /^(?:[0-9]+|0x[0-9a-f]*)$/;
+/** distribution-spec "Pulling manifests": many clients limit host, slash and name to 255 characters. */
+const MAX_NAME = 255;
+const DOCKER_HUB = 'docker.io';
+const DOCKER_HUB_ALIASES: ReadonlySet<string> = new Set([DOCKER_HUB, 'index.docker.io', 'registry-1.docker.io']);
 
 /**
- * The one spelling of a registry host: lower case, Docker Hub's aliases as `docker.io`, default port stripped.
- * Undefined when it is none: scheme, path, user, white space, or a number that resolvers read as an address.
+ * The one spelling of a registry host: lower case, `:443` stripped, Docker Hub's aliases as `docker.io`, IPv6 in its
+ * shortest form in brackets. Undefined when it is no `host[:port]`, or a number that URL parsers turn into an address
+ * (`2130706433`, `0x7f.1`, `127.1`).
  */
-export function canonicalHost(host: string): string | undefined {
-  if (host.length === 0 || host.length > MOST) return undefined;
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^[\]:]+)(?::([0-9]{1,5}))?$/.exec(host);
-  if (!match) return undefined;
-  const name = match[1]!.toLowerCase();
-  const port = match[2] === undefined ? undefined : Number(match[2]);
-  if (port !== undefined && (port < 1 || port > 65535)) return undefined;
-  if (name.startsWith('[')) {
-    if (!isIPv6(name.slice(1, -1))) return undefined;
-  } else {
-    const labels = name.split('.');
-    if (!labels.every((label) => LABEL.test(label))) return undefined;
-    // `2130706433`, `0x7f.1`, `127.1`: numbers that only some resolvers take for an address.
-    if (/^(?:0x[0-9a-f]*|[0-9]+)$/.test(labels.at(-1)!) && !isIPv4(name)) return undefined;
-  }
-  const canonical = DOCKER_HUB.has(name) ? 'docker.io' : name;
-  return port === undefined || port === 443 ? canonical : `${canonical}:${port}`;
+export function canonicalHost(text: string): string | undefined {
+  if (text.length > MAX_NAME) return undefined;
+  const match = HOST_AND_PORT.exec(text.toLowerCase());
+  if (match === null) return undefined;
+  const host = match[1]?.startsWith('[') ? canonicalIPv6(match[1]) : canonicalName(match[1] ?? '');
+  const port = match[2];
+  if (host === undefined || Number(port ?? 0) > 65535) return undefined;
+  return port === undefined || port === '443' ? host : `${host}:${port}`;
 }
 
-export function isRepositoryPath(path: string): boolean {
-  return path.length > 0 && path.length <= MOST && path.split('/').every((component) => COMPONENT.test(component));
+function canonicalIPv6(bracketed: string): string | undefined {
+  return isIPv6(bracketed.slice(1, -1)) ? new URL(`http://${bracketed}`).hostname : undefined;
 }
 
+function canonicalName(name: string): string | undefined {
+  const labels = name.split('.');
+  if (NUMERIC_LABEL.test(labels.at(-1) ?? '')) return isIPv4(name) ? name : undefined;
+  if (!labels.every((label) => LABEL.test(label))) return undefined;
+  return DOCKER_HUB_ALIASES.has(name) ? DOCKER_HUB : name;
+}
+
+/** Whether a first path segment can only be a host, by Docker's rule: it has a dot or a colon, or is `localhost`. */
+export function looksLikeHost(segment: string): boolean {
+  return segment.includes('.') || segment.includes(':') || segment.toLowerCase() === 'localhost';
+}
+
+/** distribution-spec name grammar, any depth, at most 255 characters. */
+export function isRepositoryPath(text: string): boolean {
+  return text.length <= MAX_NAME && PATH.test(text);
+}
+
+/** distribution-spec tag grammar. */
 export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** The canonical repository; one-component names of Docker Hub are in `library/`. Throws Failure NAME_INVALID. */
+/**
+ * The canonical repository; one-component names of Docker Hub get `library/`. Throws Failure NAME_INVALID for a bad host
+ * or path, or when host, slash and path are longer than 255 characters.
+ */
 export function repositoryOf(host: string, path: string): Repository {
   const upstream = canonicalHost(host);
   if (upstream === undefined) throw new Failure('NAME_INVALID', 'invalid registry host');
   if (!isRepositoryPath(path)) throw new Failure('NAME_INVALID');
-  const full = upstream === 'docker.io' && !path.includes('/') ? `library/${path}` : path;
-  if (upstream.length + 1 + full.length > MOST) throw new Failure('NAME_INVALID', 'repository name too long');
+  const full = upstream === DOCKER_HUB && !path.includes('/') ? `library/${path}` : path;
+  if (upstream.length + 1 + full.length > MAX_NAME) throw new Failure('NAME_INVALID', 'repository name too long');
   return { upstream, path: full };
 }
 
-export function formatRepository({ upstream, path }: Repository): string {
-  return `${upstream}/${path}`;
-}
-
-/** Whether a first path segment can only be a host: it holds a dot or a port, or is `localhost`. */
-export function looksLikeHost(segment: string): boolean {
-  return segment.includes('.') || segment.includes(':') || segment === 'localhost';
+/** `host/path`; parses back to the same repository. */
+export function formatRepository(repository: Repository): string {
+  return `${repository.upstream}/${repository.path}`;
 }
 
 export interface Reference {
@@ -67,32 +80,29 @@ export interface Reference {
   readonly digest?: Digest;
 }
 
-/** `[host/]path[:tag][@digest]` as docker writes it; `latest` when neither is given. Throws Failure. */
-export function parseReference(text: string, defaultHost = 'docker.io'): Reference {
+/**
+ * An image reference as Docker writes it: `[host[:port]/]path[:tag][@digest]`; `latest` when neither is given.
+ * Throws Failure NAME_INVALID, MANIFEST_INVALID (tag) or DIGEST_INVALID.
+ */
+export function parseReference(text: string, defaultHost: string = DOCKER_HUB): Reference {
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : parseDigest(text.slice(at + 1));
-  let name = at < 0 ? text : text.slice(0, at);
-  const colon = name.lastIndexOf(':');
-  let tag: string | undefined;
-  if (colon > name.lastIndexOf('/')) {
-    tag = name.slice(colon + 1);
-    if (!isTag(tag)) throw new Failure('MANIFEST_INVALID', 'invalid tag');
-    name = name.slice(0, colon);
-  }
+  const named = at < 0 ? text : text.slice(0, at);
+  const colon = named.lastIndexOf(':');
+  const hasTag = colon > named.lastIndexOf('/');
+  const tag = hasTag ? named.slice(colon + 1) : digest === undefined ? 'latest' : undefined;
+  const name = hasTag ? named.slice(0, colon) : named;
+  if (tag !== undefined && !isTag(tag)) throw new Failure('MANIFEST_INVALID');
   const slash = name.indexOf('/');
-  const first = name.slice(0, Math.max(slash, 0));
-  const repository = slash > 0 && looksLikeHost(first) ? repositoryOf(first, name.slice(slash + 1)) : repositoryOf(defaultHost, name);
-  if (digest === undefined) return { repository, tag: tag ?? 'latest' };
-  return tag === undefined ? { repository, digest } : { repository, tag, digest };
+  const hosted = slash > 0 && looksLikeHost(name.slice(0, slash));
+  const repository = hosted
+    ? repositoryOf(name.slice(0, slash), name.slice(slash + 1))
+    : repositoryOf(defaultHost, name);
+  return { repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
 }
 
-export function formatReference({ repository, tag, digest }: Reference): string {
-  return `${formatRepository(repository)}${tag ? `:${tag}` : ''}${digest ? `@${digest}` : ''}`;
-}
-
-/** A tag or a digest, as it stands in a manifest route. Throws Failure DIGEST_INVALID or MANIFEST_INVALID. */
-export function checkManifestReference(text: string): string {
-  if (text.includes(':')) return parseDigest(text);
-  if (!isTag(text) && !isDigest(text)) throw new Failure('MANIFEST_INVALID', 'invalid tag');
-  return text;
+/** The full form of a reference; parses back to the same one. */
+export function formatReference(reference: Reference): string {
+  const { repository, tag, digest } = reference;
+  return `${formatRepository(repository)}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }

@@ -1,94 +1,132 @@
-import { parseDigest } from './digest.js';
+import { isDigest, parseDigest } from './digest.js';
 import { Failure } from './failure.js';
-import { canonicalHost, checkManifestReference, isRepositoryPath, looksLikeHost } from './reference.js';
+import { canonicalHost, isRepositoryPath, isTag, looksLikeHost } from './reference.js';
 import type { Digest } from './types.js';
 
-interface Paging {
+/** The query's `ns`, percent-decoded and valid as a host, as the client wrote it. */
+interface Namespaced {
+  readonly ns?: string;
+}
+
+interface Paged {
+  /** Page size; at most MAX_PAGE. */
   readonly n?: number;
   readonly last?: string;
 }
 
-/** The pull API of the distribution-spec. `name` may start with an upstream host; `ns` is as the client sent it. */
-export type Route = (
-  | { readonly kind: 'base' }
-  | { readonly kind: 'manifest'; readonly name: string; readonly reference: string }
-  | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
-  | ({ readonly kind: 'tags'; readonly name: string } & Paging)
-  | { readonly kind: 'referrers'; readonly name: string; readonly digest: Digest; readonly artifactType?: string }
-  | ({ readonly kind: 'catalog' } & Paging)
-) & { readonly ns?: string };
+/** A request of the pull half of distribution-spec. `name` may begin with an upstream's host. */
+export type Route = Namespaced &
+  (
+    | { readonly kind: 'base' }
+    | { readonly kind: 'manifest'; readonly name: string; readonly reference: string; readonly isDigest: boolean }
+    | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
+    | ({ readonly kind: 'tags'; readonly name: string } & Paged)
+    | { readonly kind: 'referrers'; readonly name: string; readonly digest: Digest; readonly artifactType?: string }
+    | ({ readonly kind: 'catalog' } & Paged)
+  );
 
-const PLAIN_PATH = /^[A-Za-z0-9._:/[\]-]*$/;
-const MOST_PAGE = 10_000;
+/** Larger page sizes are answered as this one. */
+export const MAX_PAGE = 10_000;
+const MAX_MARKER = 512;
+
+/** Bytes that no repository, tag, digest or host holds and that proxies and file systems read in different ways. */
+const FOREIGN = /[^\x21-\x7e]|[\\%#?"<>^`{|}]/;
+const CONTROL = /\p{Cc}/u;
 
 /**
- * Parses a raw HTTP request target, parsing names from the right so that repositories may be called `manifests` or `tags`.
- * Throws Failure: NOT_FOUND for no route of ours, else what is wrong with its parts.
+ * Reads a raw HTTP request target (`/v2/...?query`, still percent-encoded) from its right end, so that repositories may be
+ * named `manifests` or `x/tags/list`. With `prefix`, `/v2/<prefix>/...` and `/<prefix>/v2/...` mean `/v2/...`.
+ * Throws Failure NAME_INVALID, DIGEST_INVALID, MANIFEST_INVALID (tag), PAGINATION_NUMBER_INVALID or NOT_FOUND.
  */
-export function parseRoute(target: string, prefix = ''): Route {
+export function parseRoute(target: string, prefix?: string): Route {
   const mark = target.indexOf('?');
-  const rawPath = mark < 0 ? target : target.slice(0, mark);
-  const path = stripPrefix(rawPath, prefix);
-  if (path !== '/v2' && !path.startsWith('/v2/')) throw new Failure('NOT_FOUND');
-  if (path.length <= 4) return { kind: 'base' };
-  // The only escape that clients need is the colon of a digest; everything else hides something.
-  const rest = path.slice(4).replace(/%3[Aa]/g, ':');
-  if (!PLAIN_PATH.test(rest)) throw new Failure('NAME_INVALID', 'invalid characters in the path');
-  const query = mark < 0 ? undefined : new URLSearchParams(target.slice(mark + 1));
-  const ns = query ? namespaceOf(query) : undefined;
-  const route = parsePath(rest, query);
-  return ns === undefined ? route : { ...route, ns };
+  const path = decodePath(mark < 0 ? target : target.slice(0, mark));
+  const query = parseQuery(mark < 0 ? '' : target.slice(mark + 1));
+  const below = belowApi(path, prefix);
+  if (below === undefined) throw new Failure('NOT_FOUND');
+  if (below === '') return { kind: 'base' };
+  const ns = namespace(query);
+  return { ...endpoint(below, query), ...(ns === undefined ? {} : { ns }) };
 }
 
-/** The prefix may stand before or after `/v2` (hosts.toml without override_path, Docker mirrors). */
-function stripPrefix(path: string, prefix: string): string {
-  if (prefix === '') return path;
-  if (path === prefix || path.startsWith(`${prefix}/`)) return path.slice(prefix.length);
-  const after = `/v2${prefix}`;
-  return path === after || path.startsWith(`${after}/`) ? `/v2${path.slice(after.length)}` : path;
+/** Only `%3A` is an encoding that clients send for names; any other would let two spellings mean one thing. */
+function decodePath(raw: string): string {
+  const path = raw.replace(/^https?:\/\/[^/]*/i, '').replaceAll(/%3a/gi, ':');
+  if (FOREIGN.test(path) || path.includes('//') || path.split('/').some((part) => part === '.' || part === '..'))
+    throw new Failure('NAME_INVALID', 'invalid characters in the request path');
+  return path;
 }
 
-function namespaceOf(query: URLSearchParams): string | undefined {
-  const all = query.getAll('ns');
-  if (all.length === 0) return undefined;
-  if (all.length > 1 || canonicalHost(all[0]!) === undefined) throw new Failure('NAME_INVALID', 'invalid ns');
-  return all[0];
+/** What follows `/v2/`, `''` for the version check, undefined when the path is outside the API. */
+function belowApi(path: string, prefix = ''): string | undefined {
+  const base = prefix.replaceAll(/^\/+|\/+$/g, '');
+  const starts = base === '' ? ['/v2'] : [`/v2/${base}`, `/${base}/v2`, '/v2'];
+  for (const start of starts) {
+    if (path === start) return '';
+    if (path.startsWith(`${start}/`)) return path.slice(start.length + 1);
+  }
+  return undefined;
 }
 
-function parsePath(path: string, query: URLSearchParams | undefined): Route {
-  if (path === '_catalog') return { kind: 'catalog', ...pagingOf(query) };
-  const last = path.lastIndexOf('/');
-  const tail = path.slice(last + 1);
-  const middleStart = path.lastIndexOf('/', last - 1);
-  const middle = path.slice(middleStart + 1, Math.max(last, 0));
-  const name = path.slice(0, Math.max(middleStart, 0));
-  switch (middle) {
+function endpoint(below: string, query: URLSearchParams): Route {
+  if (below === '_catalog') return { kind: 'catalog', ...paging(query) };
+  const lastSlash = below.lastIndexOf('/');
+  const verbSlash = below.lastIndexOf('/', lastSlash - 1);
+  if (verbSlash <= 0) throw new Failure('NOT_FOUND');
+  const name = below.slice(0, verbSlash);
+  const verb = below.slice(verbSlash + 1, lastSlash);
+  const item = below.slice(lastSlash + 1);
+  if (item === '') throw new Failure('NOT_FOUND');
+  switch (verb) {
     case 'manifests':
-      return { kind: 'manifest', name: checkName(name), reference: checkManifestReference(tail) };
+      return { kind: 'manifest', name: checkName(name), ...manifestReference(item) };
     case 'blobs':
-      return { kind: 'blob', name: checkName(name), digest: parseDigest(tail) };
-    case 'referrers': {
-      const artifactType = query?.get('artifactType');
-      return { kind: 'referrers', name: checkName(name), digest: parseDigest(tail), ...(artifactType ? { artifactType } : {}) };
-    }
+      return { kind: 'blob', name: checkName(name), digest: parseDigest(item) };
+    case 'referrers':
+      return { kind: 'referrers', name: checkName(name), digest: parseDigest(item), ...artifactType(query) };
     case 'tags':
-      if (tail === 'list') return { kind: 'tags', name: checkName(name), ...pagingOf(query) };
+      if (item === 'list') return { kind: 'tags', name: checkName(name), ...paging(query) };
   }
   throw new Failure('NOT_FOUND');
 }
 
 function checkName(name: string): string {
+  if (isRepositoryPath(name)) return name;
   const slash = name.indexOf('/');
-  const first = name.slice(0, Math.max(slash, 0));
-  const inPath = slash > 0 && looksLikeHost(first) && canonicalHost(first) !== undefined;
-  const path = inPath ? name.slice(slash + 1) : name;
-  if (name.length > 255 || !isRepositoryPath(path)) throw new Failure('NAME_INVALID');
-  return name;
+  const host = name.slice(0, Math.max(slash, 0));
+  if (looksLikeHost(host) && canonicalHost(host) !== undefined && isRepositoryPath(name.slice(slash + 1))) return name;
+  throw new Failure('NAME_INVALID');
 }
 
-function pagingOf(query: URLSearchParams | undefined): Paging {
-  const n = query?.get('n');
-  const last = query?.get('last');
-  if (n != null && !/^[0-9]{1,9}$/.test(n)) throw new Failure('PAGINATION_NUMBER_INVALID');
-  return { ...(n == null ? {} : { n: Math.min(Number(n), MOST_PAGE) }), ...(last ? { last } : {}) };
+function manifestReference(item: string): { reference: string; isDigest: boolean } {
+  if (item.includes(':')) return { reference: parseDigest(item), isDigest: isDigest(item) };
+  if (!isTag(item)) throw new Failure('MANIFEST_INVALID');
+  return { reference: item, isDigest: false };
+}
+
+/** Not as a form: a bare `+` stays, since media types hold one (`application/spdx+json`) and nothing here a space. */
+function parseQuery(raw: string): URLSearchParams {
+  return new URLSearchParams(raw.replaceAll('+', '%2B'));
+}
+
+function namespace(query: URLSearchParams): string | undefined {
+  const values = query.getAll('ns');
+  const ns = values[0];
+  if (ns === undefined) return undefined;
+  if (values.length > 1 || canonicalHost(ns) === undefined) throw new Failure('NAME_INVALID', 'invalid ns');
+  return ns;
+}
+
+function paging(query: URLSearchParams): Paged {
+  const n = query.get('n');
+  const last = query.get('last');
+  if (n !== null && !/^[0-9]+$/.test(n)) throw new Failure('PAGINATION_NUMBER_INVALID');
+  if (last !== null && (last.length > MAX_MARKER || CONTROL.test(last)))
+    throw new Failure('NAME_INVALID', 'invalid last');
+  return { ...(n === null ? {} : { n: Math.min(Number(n), MAX_PAGE) }), ...(last === null ? {} : { last }) };
+}
+
+function artifactType(query: URLSearchParams): { artifactType?: string } {
+  const value = query.get('artifactType');
+  return value === null || value === '' ? {} : { artifactType: value };
 }

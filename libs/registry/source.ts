@@ -1,46 +1,48 @@
-import { canonicalHost, Failure, isRepositoryPath, looksLikeHost, type Repository, repositoryOf } from '#oci';
+import { canonicalHost, Failure, looksLikeHost, type Repository, repositoryOf } from '#oci';
+
+/** How a client named a repository. */
+export interface SourceRequest {
+  /** From the route; may begin with an upstream's host. */
+  readonly name: string;
+  /** The `ns` query value: the host that the client wants, sent by containerd to mirrors. */
+  readonly ns?: string;
+  /** The `X-Registry` header: the same for clients that cannot set the query. `ns` goes before it. */
+  readonly hostHeader?: string;
+}
 
 export interface SourceRules {
-  /** Upstream of names that carry none; empty: there is no default. */
+  /** Upstream of names that tell no host; empty: there is none. */
   readonly defaultNs: string;
-  /** Named in the configuration, by its canonical host. */
+  /** Whether the configuration names this canonical host as an upstream. */
   isConfigured(host: string): boolean;
-  /** May be pulled from. */
+  /** Whether this canonical host may be pulled from at all. No network. */
   allows(host: string): boolean;
 }
 
 /**
- * Where a name comes from: `ns` (or X-Registry), else a host in the path, else the default. All four ways give one key.
- *
- * | ns or header | first segment        | repository            |
- * |--------------|----------------------|-----------------------|
- * | given        | canonically the same | the rest, below it    |
- * | given        | anything else        | the name, below it    |
- * | -            | configured, or x.y, x:1, localhost | the rest, below that |
- * | -            | anything else        | the name, below the default |
- *
- * Throws Failure NAME_INVALID, or NAME_UNKNOWN for an upstream that may not be pulled from.
+ * The repository that a request means, the same one (and so one cache key) for `ns`, `X-Registry`, the host in the path
+ * and the default upstream. Throws Failure NAME_INVALID for bad grammar, NAME_UNKNOWN for an upstream that may not be used.
  */
-export function resolveSource(request: { name: string; ns?: string; header?: string }, rules: SourceRules): Repository {
-  const { name } = request;
-  const slash = name.indexOf('/');
-  const first = slash < 0 ? undefined : canonicalHost(name.slice(0, slash));
-  const rest = name.slice(slash + 1);
-  const given = request.ns ?? request.header;
-  let host: string | undefined;
-  let path = name;
-  if (given !== undefined) {
-    host = canonicalHost(given);
-    if (host === undefined) throw new Failure('NAME_INVALID', 'invalid ns');
-    if (first === host && isRepositoryPath(rest)) path = rest;
-  } else if (first !== undefined && (looksLikeHost(name.slice(0, slash)) || rules.isConfigured(first))) {
-    host = first;
-    path = rest;
-  } else {
-    if (rules.defaultNs === '') throw new Failure('NAME_UNKNOWN', 'the name has no registry, and there is no default');
-    host = rules.defaultNs;
-  }
-  const repository = repositoryOf(host, path);
-  if (!rules.allows(repository.upstream)) throw new Failure('NAME_UNKNOWN', 'this registry is not one to pull from');
+export function resolveSource(request: SourceRequest, rules: SourceRules): Repository {
+  const repository = locate(request, rules);
+  if (!rules.allows(repository.upstream)) throw new Failure('NAME_UNKNOWN', 'registry not allowed');
   return repository;
+}
+
+function locate({ name, ns, hostHeader }: SourceRequest, rules: SourceRules): Repository {
+  const slash = name.indexOf('/');
+  const first = name.slice(0, Math.max(slash, 0));
+  const firstHost = canonicalHost(first);
+  const rest = name.slice(slash + 1);
+  const named = ns ?? hostHeader;
+  if (named !== undefined) {
+    const host = canonicalHost(named);
+    if (host === undefined) throw new Failure('NAME_INVALID', 'invalid registry host');
+    // hosts.toml with override_path sends the host in the path as well as in ns.
+    return repositoryOf(host, firstHost === host ? rest : name);
+  }
+  if (looksLikeHost(first) || (firstHost !== undefined && rules.isConfigured(firstHost)))
+    return repositoryOf(first, rest);
+  if (rules.defaultNs === '') throw new Failure('NAME_UNKNOWN', 'no registry named and no default configured');
+  return repositoryOf(rules.defaultNs, name);
 }

@@ -1,0 +1,93 @@
+import 'reflect-metadata';
+import { createServer, type Server } from 'node:http';
+import type { DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { within } from '#async';
+import type { Config, Role } from '#config';
+import { PullWorker, Registry } from '#registry';
+import { RelayServer } from '#relay';
+import { openStack } from '#stack';
+import { type Logger, NestLogger } from '#telemetry';
+import { AdminModule } from '../admin/admin.module.js';
+import { GatewayModule } from '../gateway/gateway.module.js';
+import { GatewayServer } from '../gateway/gateway-server.js';
+import { PullerModule } from '../puller/puller.module.js';
+
+/** Share of the grace period that running work gets before it is interrupted. */
+const GRACE_MS = 20_000;
+/** Background pulls that one puller runs beside `workers` interactive ones. */
+const BACKGROUND_SHARE = 0.5;
+
+export interface RunningServer {
+  /** `http://host:port` by what listens there. */
+  readonly addresses: { readonly registry?: string; readonly admin: string };
+  /** Resolves when every dependency was reached and pulls are being served; it listens long before. */
+  readonly ready: Promise<void>;
+  /** Stops accepting, lets running work finish within bounds, closes everything. Callers share one stop. */
+  stop(): Promise<void>;
+}
+
+/** Composes a role of the configured stack into one process. Resolves when its ports listen. */
+export async function startServer(config: Config, options: { role: Role; logger: Logger }): Promise<RunningServer> {
+  const { role, logger } = options;
+  const has = (part: Role) => role === 'all' || role === part;
+  const stack = openStack(config, role, logger);
+  let relayUrl = '';
+  const imports: DynamicModule[] = [AdminModule.for(stack)];
+  if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
+  if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
+  class ServerModule {}
+  const app = await NestFactory.create<NestFastifyApplication>({ module: ServerModule, imports }, new FastifyAdapter(), {
+    logger: new NestLogger(logger),
+    abortOnError: false,
+  });
+  const gateway = has('gateway') ? app.get(GatewayServer) : undefined;
+  const worker = has('puller') ? app.get(PullWorker) : undefined;
+  const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;
+  let health: Server | undefined;
+  const closeAll = async () => {
+    await gateway?.stop(GRACE_MS);
+    if (gateway) app.get(Registry).close();
+    const finished = Promise.all(app.getMicroservices().map((service) => service.close()));
+    await within(GRACE_MS, finished, () => worker?.stop()).catch(() => {});
+    worker?.stop();
+    await within(GRACE_MS / 4, finished, () => new Error('pulls do not stop')).catch((error: unknown) => logger.warn({ error: String(error) }, 'stopping'));
+    await relay?.close();
+    health?.close();
+    await app.close();
+    await stack.close();
+  };
+  let stopped: Promise<void> | undefined;
+  const stop = () => (stopped ??= closeAll());
+  try {
+    if (relay) {
+      const port = await relay.listen(config.relay.port, '0.0.0.0');
+      const { host, port: advertised } = config.relay.advertise;
+      relayUrl = `http://${host.includes(':') ? `[${host}]` : host}:${advertised || port}`;
+    }
+    await app.listen(config.adminPort, config.admin.host);
+    if (config.health !== undefined) {
+      const fastify = app.getHttpAdapter().getInstance();
+      health = createServer((req, res) => fastify.routing(req, res)).listen(config.health, config.host);
+    }
+    const registryPort = gateway && (await gateway.listen(config.port, config.host));
+    const ready = stack.ready.then(async () => {
+      if (!worker || stopped) return;
+      const slots = { interactive: config.workers, background: Math.max(1, Math.floor(config.workers * BACKGROUND_SHARE)) };
+      app.connectMicroservice({ strategy: stack.strategy(slots) });
+      await app.startAllMicroservices();
+    });
+    ready.catch(() => {});
+    const admin = (await app.getUrl()).replace('[::1]', '127.0.0.1');
+    return { addresses: { admin, ...(registryPort ? { registry: `http://${shown(config.host)}:${registryPort}` } : {}) }, ready, stop };
+  } catch (error) {
+    await stop().catch(() => {});
+    throw error;
+  }
+}
+
+/** An address that people can open. */
+function shown(host: string): string {
+  return host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+}

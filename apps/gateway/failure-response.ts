@@ -1,0 +1,19 @@
+import { FAILURES, type Failure } from '#oci';
+import { sendJson } from './json-response.js';
+import type { Exchange } from './pull-api.js';
+
+/** Seconds that a client is told to wait when nobody knows better. */
+const RETRY_AFTER = 5;
+
+/** The OCI error body (distribution-spec "Error Codes"); once a body has begun, only ever a reset. */
+export function sendFailure(exchange: Exchange, failure: Failure): void {
+  const { res } = exchange;
+  if (res.headersSent) {
+    res.socket?.resetAndDestroy();
+    return;
+  }
+  const { code, status, message } = FAILURES[failure.reason];
+  const body = JSON.stringify({ errors: [{ code, message, detail: failure.message === message ? null : { reason: failure.message } }] });
+  const wait = failure.retryAfter ?? (status === 503 || status === 429 ? RETRY_AFTER : undefined);
+  sendJson(exchange, status, body, wait === undefined ? [] : ['retry-after', String(Math.max(1, Math.ceil(wait)))]);
+}

@@ -1,0 +1,56 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import type { Config } from '#config';
+import { canonicalHost } from '#oci';
+import { type Log, PullWaits, Registry, type SourceRules } from '#registry';
+import type { Stack } from '#stack';
+import { GatewayServer } from './gateway-server.js';
+import { PullApi } from './pull-api.js';
+import { tagRules } from './tag-rules.js';
+
+const MANIFEST_MEMORY = 64 * 2 ** 20;
+const TAG_MEMORY_MS = 2000;
+const NEGATIVE_MS = 5000;
+const ROW_POLL_MS = 2000;
+
+/** The OCI pull API. Stateless; never talks to an upstream. */
+@Module({})
+export class GatewayModule {
+  static for(config: Config, stack: Stack, log: Log): DynamicModule {
+    return {
+      module: GatewayModule,
+      providers: [
+        {
+          provide: Registry,
+          useFactory: () => {
+            const { catalog, blobs, bus, relays } = stack;
+            const waits = new PullWaits(bus, catalog.pulls, relays, log, { timeout: config.pullTimeout, poll: ROW_POLL_MS });
+            return new Registry(
+              { catalog, blobs, bus, waits, log },
+              {
+                airGapped: config.airGapped,
+                facts: { manifestBytes: MANIFEST_MEMORY, tagTtl: TAG_MEMORY_MS, negativeTtl: NEGATIVE_MS },
+                tagRule: tagRules(config),
+              },
+            );
+          },
+        },
+        {
+          provide: PullApi,
+          inject: [Registry],
+          useFactory: (registry: Registry) => new PullApi(registry, sourceRules(config, stack), log),
+        },
+        GatewayServer,
+      ],
+      exports: [GatewayServer, Registry],
+    };
+  }
+}
+
+function sourceRules(config: Config, { upstream }: Stack): SourceRules {
+  const configured = new Set(config.registries.map(({ name }) => canonicalHost(name)));
+  return {
+    defaultNs: config.defaultNs,
+    isConfigured: (host) => configured.has(host),
+    allows: (host) => upstream.allows(host),
+  };
+}

@@ -1,0 +1,31 @@
+import { etagMatches, isDigest } from '#oci';
+import type { ServedManifest } from '#registry';
+import { API_VERSION } from './json-response.js';
+import type { Exchange } from './pull-api.js';
+
+/** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
+export function sendManifest({ req, res, head, ns }: Exchange, reference: string, { manifest, warning }: ServedManifest): void {
+  const headers = [
+    'content-type',
+    manifest.mediaType,
+    'content-length',
+    String(manifest.bytes.length),
+    'docker-content-digest',
+    manifest.digest,
+    'etag',
+    `"${manifest.digest}"`,
+    'cache-control',
+    isDigest(reference) ? 'max-age=31536000, immutable' : 'no-cache',
+    ...API_VERSION,
+  ];
+  if (ns !== undefined) headers.push('oci-namespace', ns);
+  if (warning !== undefined) headers.push('warning', `299 - "${warning}"`);
+  const known = req.headers['if-none-match'];
+  if (known !== undefined && etagMatches(known, manifest.digest)) {
+    // Type and length describe a body that is not sent.
+    res.writeHead(304, headers.slice(4)).end();
+    return;
+  }
+  res.writeHead(200, headers);
+  res.end(head ? undefined : manifest.bytes);
+}

@@ -1,0 +1,92 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { randomBytes } from 'node:crypto';
+import { Failure, parseRoute, type Repository, type Route } from '#oci';
+import { type Log, Registry, resolveSource, type SourceRules } from '#registry';
+import { sendBlob } from './blob-response.js';
+import { sendFailure } from './failure-response.js';
+import { sendManifest } from './manifest-response.js';
+import { sendJson } from './json-response.js';
+
+/** One request as the responses need it. */
+export interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly head: boolean;
+  readonly id: string;
+  /** As the client sent it; echoed (WIRE A37). */
+  readonly ns?: string;
+}
+
+/** The OCI pull API over plain Node requests: route, source, answer. */
+export class PullApi {
+  private readonly prefix = randomBytes(4).toString('hex');
+  private count = 0;
+
+  constructor(
+    private readonly registry: Registry,
+    private readonly sources: SourceRules,
+    private readonly log: Log,
+  ) {}
+
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    const exchange: Exchange = { req, res, head: req.method === 'HEAD', id: `${this.prefix}-${(++this.count).toString(36)}` };
+    try {
+      const target = req.url ?? '/';
+      if (req.method !== 'GET' && !exchange.head) return this.refuseMethod(exchange, target);
+      const route = parseRoute(target);
+      this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route)?.catch((error: unknown) => this.fail(exchange, error));
+    } catch (error) {
+      this.fail(exchange, error);
+    }
+  }
+
+  /** A promise only where something must be waited for; a manifest in memory is answered at once. */
+  private answer(exchange: Exchange, route: Route): Promise<void> | undefined {
+    switch (route.kind) {
+      case 'base':
+        return void sendJson(exchange, 200, '{}');
+      case 'manifest': {
+        const repository = this.source(exchange, route.name, route.ns);
+        const recalled = this.registry.recall(repository, route.reference);
+        if (recalled) return void sendManifest(exchange, route.reference, { manifest: recalled, origin: 'hit' });
+        return this.manifest(exchange, repository, route.reference);
+      }
+      case 'blob':
+        return sendBlob(exchange, this.source(exchange, route.name, route.ns), route.digest, this.registry);
+      default:
+        throw new Failure('NOT_FOUND');
+    }
+  }
+
+  private async manifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
+    const gone = new AbortController();
+    exchange.res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
+    const started = performance.now();
+    const served = await this.registry.manifest(repository, reference, { requestId: exchange.id, signal: gone.signal });
+    sendManifest(exchange, reference, served);
+    if (served.origin !== 'hit') {
+      const ms = Math.round(performance.now() - started);
+      this.log.info({ requestId: exchange.id, repository, reference, origin: served.origin, ms }, 'manifest served');
+    }
+  }
+
+  private source(exchange: Exchange, name: string, ns: string | undefined): Repository {
+    const header = exchange.req.headers['x-registry'];
+    return resolveSource({ name, ...(ns === undefined ? {} : { ns }), ...(typeof header === 'string' ? { header } : {}) }, this.sources);
+  }
+
+  private refuseMethod(exchange: Exchange, target: string): void {
+    exchange.res.setHeader('connection', 'close');
+    const ours = target === '/v2' || target.startsWith('/v2/') || target.startsWith('/v2?');
+    if (ours) exchange.res.setHeader('allow', 'GET, HEAD');
+    this.fail(exchange, new Failure(ours ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND'));
+  }
+
+  private fail(exchange: Exchange, error: unknown): void {
+    if (exchange.res.destroyed) return;
+    const failure = Failure.of(error);
+    if (failure.reason === 'INTERNAL') this.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
+    else if (failure.status >= 500) this.log.warn({ requestId: exchange.id, reason: failure.reason, origin: failure.origin, url: exchange.req.url }, failure.message);
+    sendFailure(exchange, failure);
+  }
+}

@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import { type DynamicModule, Module } from '@nestjs/common';
+import type { Config } from '#config';
+import { DOWNLOAD_DEFAULTS, type Log, PullWorker } from '#registry';
+import { RelayServer } from '#relay';
+import type { Stack } from '#stack';
+import { PullController } from './pull.controller.js';
+
+const ATTEMPTS = 10;
+const UNREAD_MS = 60_000;
+
+/** Workers: claim, fetch, verify, store, relay. No public API. */
+@Module({})
+export class PullerModule {
+  /** `relayUrl` is asked late: the relay's port may be known only once it listens. */
+  static for(config: Config, stack: Stack, relayUrl: () => string, log: Log): DynamicModule {
+    return {
+      module: PullerModule,
+      controllers: [PullController],
+      providers: [
+        {
+          provide: PullWorker,
+          useFactory: () =>
+            new PullWorker(
+              { ...stack, log },
+              {
+                worker: randomUUID(),
+                lease: config.pulls.lease,
+                attempts: ATTEMPTS,
+                get relayUrl() {
+                  return relayUrl();
+                },
+                download: DOWNLOAD_DEFAULTS,
+                prefetch: config.prefetch,
+                unreadFor: UNREAD_MS,
+              },
+            ),
+        },
+        { provide: RelayServer, useFactory: () => new RelayServer(stack.transfers, log) },
+      ],
+      exports: [PullWorker, RelayServer],
+    };
+  }
+}

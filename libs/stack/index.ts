@@ -1,0 +1,2 @@
+export { openStack, type Stack } from './stack.js';
+export type { Dependency } from './dependency.js';

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BlobStore } from '#blobs';
+import { createFsBlobStore, createS3BlobStore } from '#blobs/adapters';
+import type { Bus } from '#bus';
+import { connectJetStream, InProcessBus, InProcessStrategy, type JetStreamBus, JetStreamStrategy } from '#bus/adapters';
+import type { Catalog } from '#catalog';
+import { connectCatalog, migrate, startEmbeddedPostgres } from '#catalog/adapters';
+import type { Config, Role } from '#config';
+import { type Log, type Relays, Transfers } from '#registry';
+import { HttpRelays } from '#relay';
+import type { Upstream } from '#upstream';
+import { createUpstream } from '#upstream/adapters';
+import { connectWithPatience, type Dependency, standIn } from './dependency.js';
+import { EventualBus } from './eventual-bus.js';
+
+/** Every port on the adapters that the configuration asks for. Usable at once; calls are refused until `ready`. */
+export interface Stack {
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  readonly bus: Bus;
+  readonly upstream: Upstream;
+  readonly transfers: Transfers;
+  readonly relays: Relays;
+  /** For readiness. */
+  readonly dependencies: readonly Dependency[];
+  /** Resolves when every dependency has been reached once. */
+  readonly ready: Promise<void>;
+  /** The transport for pullers; only after `ready`. */
+  strategy(slots: { interactive: number; background: number }): InProcessStrategy | JetStreamStrategy;
+  close(): Promise<void>;
+}
+
+/** The one place that knows which stack runs: decides by what is configured, connects in the background. */
+export function openStack(config: Config, role: Role, log: Log): Stack {
+  const stopping = new AbortController();
+  const closers: (() => Promise<unknown> | void)[] = [];
+
+  let connected: Catalog | undefined;
+  const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls']);
+  const catalogReady = connectWithPatience('PostgreSQL', () => openCatalog(config, role, log, closers), log, stopping.signal).then((value) => {
+    connected = value;
+  });
+
+  const blobs = openBlobs(config);
+  const upstream = openUpstream(config);
+  const transfers = new Transfers();
+
+  let bus: Bus;
+  let busReady: Promise<unknown> = Promise.resolve();
+  let strategy: Stack['strategy'];
+  let relays: Relays = transfers;
+  const { nats } = config.bus;
+  if (config.stack === 'standalone' || !nats) {
+    const local = new InProcessBus();
+    bus = local;
+    strategy = (slots) => new InProcessStrategy(local, { slots });
+    closers.push(() => local.close());
+  } else {
+    const eventual = new EventualBus();
+    let jetStream: JetStreamBus | undefined;
+    bus = eventual;
+    busReady = connectWithPatience(
+      'NATS',
+      () => connectJetStream({ ...nats, prefix: nats.prefix || undefined, lease: config.pulls.lease, name: `ociregistry ${role}` }),
+      log,
+      stopping.signal,
+    ).then((value) => {
+      jetStream = value;
+      eventual.connected(value);
+      closers.push(() => value.close());
+    });
+    strategy = (slots) => {
+      if (!jetStream) throw new Error('the bus is not connected yet');
+      return new JetStreamStrategy(jetStream, { slots });
+    };
+    const http = new HttpRelays(transfers, 2 * config.pulls.lease);
+    relays = http;
+    closers.push(() => http.close());
+  }
+  const blobsReady = connectWithPatience('the blob store', () => blobs.ping(), log, stopping.signal);
+  const ready = Promise.all([catalogReady, busReady, blobsReady]).then(() => {});
+  ready.catch(() => {});
+
+  return {
+    catalog,
+    blobs,
+    bus,
+    upstream,
+    transfers,
+    relays,
+    ready,
+    strategy,
+    dependencies: [
+      { name: 'postgresql', check: () => catalog.ping() },
+      { name: config.stack === 'standalone' ? 'bus' : 'nats', check: () => bus.ping() },
+      { name: config.blobs.s3 ? 's3' : 'blobs', check: () => blobs.ping() },
+    ],
+    async close() {
+      stopping.abort(new Error('stopping'));
+      await Promise.allSettled([upstream.close(), blobs.close()]);
+      // The catalog's server goes after its clients.
+      for (const close of closers.reverse()) await Promise.resolve(close()).catch((error) => log.warn({ error: String(error) }, 'while closing'));
+    },
+  };
+}
+
+async function openCatalog(config: Config, role: Role, log: Log, closers: (() => Promise<unknown> | void)[]): Promise<Catalog> {
+  let { url } = config.metadata;
+  if (!url) {
+    const postgres = await startEmbeddedPostgres({ dataDir: join(config.dataDir, 'postgres'), log });
+    closers.push(() => postgres.stop());
+    url = postgres.url;
+  }
+  const applied = await migrate({ url });
+  if (applied.length > 0) log.info({ migrations: applied }, 'database schema brought up to date');
+  const catalog = await connectCatalog({
+    url,
+    applicationName: `ociregistry ${role}`,
+    onConnectionLost: (error) => log.warn({ error: error.message }, 'an idle database connection was lost'),
+  });
+  closers.push(() => catalog.close());
+  return catalog;
+}
+
+function openBlobs(config: Config): BlobStore {
+  const { s3, filesystem } = config.blobs;
+  if (s3) return createS3BlobStore({ ...s3, spoolPath: config.spool.path });
+  return createFsBlobStore({ path: filesystem!.path });
+}
+
+function openUpstream(config: Config): Upstream {
+  const read = (file: string | undefined) => (file ? readFileSync(file, 'utf8') : undefined);
+  return createUpstream({
+    registries: config.registries.map(({ name, scheme, auth, tls }) => ({
+      name,
+      scheme,
+      auth: { user: auth.user, password: auth.password, token: auth.token?.static },
+      tls: { ca: read(tls.ca), cert: read(tls.cert), key: read(tls.key), insecureSkipVerify: tls.insecureSkipVerify },
+    })),
+    allowUnlisted: config.upstreams.allowUnlisted,
+  });
+}
