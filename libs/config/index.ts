@@ -1,0 +1,7 @@
+export { describe } from './describe.js';
+export { FLAGS, type Flag } from './flags.js';
+export { jsonSchema } from './keys.js';
+export { type Loaded, type LoadOptions, load } from './load.js';
+export { ConfigError, formatProblem, type Problem } from './problems.js';
+export { type Config, ROLES, type Role } from './schema.js';
+export type { Size } from './values.js';

@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import { canonicalHost } from '#oci';
+import { duration, file, port, secret, url, word } from '../values.js';
+
+/** How the Go server and we name the levels; `fatal` and `panic` of Go are one level here. */
+const level = z
+  .string()
+  .transform((value, context) => {
+    const name = value.toLowerCase();
+    if (name === 'warning') return 'warn' as const;
+    if (name === 'panic') return 'fatal' as const;
+    const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+    const found = levels.find((candidate) => candidate === name);
+    if (found !== undefined) return found;
+    context.addIssue({ code: 'custom', message: `expected one of ${levels.join(', ')}` });
+    return z.NEVER;
+  })
+  .meta({ enum: ['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic'] });
+
+/** Listening, logging and what the Go server keeps at the top level. */
+export const server = {
+  port: port().default(8080).meta({ description: 'Port of the registry. `0` lets the system choose.' }),
+  host: z.string().min(1).default('0.0.0.0').meta({ description: 'Address that the registry listens on.' }),
+  logLevel: level
+    .prefault('info')
+    .meta({ description: 'Least severe level that is logged; letter case does not matter.' }),
+  logFile: z.string().optional().meta({ description: 'File for the log; without it the log goes to stdout.' }),
+  configFile: z.string().optional().meta({ description: 'Path of the configuration file. Only as flag or variable.' }),
+  imagePath: z.string().optional().meta({ description: "The Go server's name for `dataDir`." }),
+  dataDir: z.string().optional().meta({
+    description: 'Directory of everything that is kept.',
+    'x-default': '`imagePath`, else `/var/lib/ociregistry` for root, else `$XDG_DATA_HOME/ociregistry`',
+  }),
+  os: z.string().optional().meta({
+    description: 'Operating system to pull where the client did not say.',
+    'x-default': 'of this machine',
+  }),
+  arch: z.string().optional().meta({
+    description: 'Architecture to pull where the client did not say, in Go notation (`amd64`).',
+    'x-default': 'of this machine',
+  }),
+  pullTimeout: duration({ bare: 'ms' })
+    .transform((ms) => (ms === 0 ? 60_000 : ms))
+    .prefault(60_000)
+    .meta({ description: 'How long a client waits for a pull to give its first byte. A bare number is milliseconds.' }),
+  alwaysPullLatest: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Ask the upstream for the tag `latest` on every pull.' }),
+  airGapped: z.boolean().default(false).meta({ description: 'Never ask an upstream; serve what is cached.' }),
+  helloWorld: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Serve only a built-in `docker.io/library/hello-world:latest`. For testing.' }),
+  defaultNs: z
+    .union([
+      z.literal(''),
+      z.string().refine((name) => canonicalHost(name) !== undefined, {
+        error: 'expected host or host:port, without scheme or path',
+      }),
+    ])
+    .default('docker.io')
+    .meta({ description: 'Upstream of a pull that names none. Empty switches it off.' }),
+  health: port()
+    .optional()
+    .meta({ description: 'Opens `/health` on a port of its own as well. `0` is off.', 'x-default': 'off' }),
+  metrics: port()
+    .optional()
+    .meta({ description: 'Opens `/metrics` on a port of its own as well. `0` is off.', 'x-default': 'off' }),
+  preloadImages: file('File with image references, one a line, to load at start.'),
+  imageFile: z.string().optional().meta({ description: 'File with image references for the command `load`.' }),
+  resolveRef: z.boolean().optional().meta({ description: 'Key of the Go server.' }),
+  listConfig: z
+    .strictObject({
+      header: z.boolean().default(false).meta({ description: 'Print a header line.' }),
+      expr: z.string().optional().meta({ description: 'Regular expressions, separated by commas.' }),
+    })
+    .prefault({})
+    .meta({ description: 'Defaults of the command `list`.' }),
+  serverTlsConfig: z
+    .strictObject({
+      cert: file('Certificate chain of the registry, PEM.'),
+      key: file('Its private key, PEM.'),
+      ca: file("CA that clients' certificates are checked against; without it the system's."),
+      clientAuth: word('none', 'verify')
+        .prefault('none')
+        .meta({ description: '`verify` demands a client certificate.' }),
+    })
+    .prefault({})
+    .meta({ description: 'TLS towards clients; plain HTTP without it.' }),
+  clientAuth: z
+    .strictObject({
+      htpasswd: file('File with users and bcrypt hashes, as `htpasswd -B` writes it.'),
+    })
+    .optional()
+    .meta({ description: 'Who may pull; everybody without it.' }),
+  adminPort: port().optional().meta({
+    description: 'Port of the REST API, web UI, health and metrics. `0` lets the system choose.',
+    'x-default': '`8081`; the next free one when another key has taken it',
+  }),
+  admin: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1').meta({ description: 'Address that the admin port listens on.' }),
+      ...secret('token', 'Bearer token that destructive calls from other than loopback addresses need.'),
+    })
+    .prefault({})
+    .meta({ description: 'The admin API.' }),
+  publicUrl: url('http', 'https').optional().meta({ description: 'URL under which clients reach the registry.' }),
+  trustProxy: z
+    .union([z.boolean(), z.array(z.string().min(1))], {
+      error: 'expected true, false or a list of addresses or networks',
+    })
+    .default(false)
+    .meta({ description: 'Believe `X-Forwarded-*` of everyone, or of these addresses or networks.' }),
+};

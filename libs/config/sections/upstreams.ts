@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import { canonicalHost } from '#oci';
+import { duration, file, secret, url, word } from '../values.js';
+
+const host = z
+  .string({ error: 'expected host or host:port' })
+  .refine((name) => canonicalHost(name) !== undefined, { error: 'expected host or host:port, without scheme or path' })
+  .transform((name) => name.toLowerCase());
+
+const token = z
+  .strictObject({
+    provider: word('ecr').optional().meta({ description: 'Where the token comes from.' }),
+    providerOpts: z
+      .string()
+      .regex(/^\s*(profile|region)\s*=[^=,]+(,\s*(profile|region)\s*=[^=,]+)*$/i, 'expected profile=NAME,region=NAME')
+      .optional()
+      .meta({ description: '`profile=NAME,region=NAME`.' }),
+    expiry: duration({ min: 1_000 }).prefault('12h').meta({ description: 'The token is renewed this often.' }),
+    ...secret('static', 'A token that you have already.'),
+  })
+  .optional();
+
+const auth = z
+  .strictObject({
+    user: z.string().optional().meta({ description: 'User.' }),
+    ...secret('password', 'Its password.'),
+    token: token.meta({ description: 'A token of an outside service instead of user and password.' }),
+  })
+  .prefault({})
+  .meta({ description: 'Credentials; anonymous without them.' });
+
+const tls = z
+  .strictObject({
+    ca: file("CA of the registry; without it the system's."),
+    cert: file('Client certificate, PEM.'),
+    key: file('Its private key, PEM.'),
+    insecureSkipVerify: z.boolean().default(false).meta({ description: "Do not check the registry's certificate." }),
+  })
+  .prefault({})
+  .meta({ description: 'TLS towards the registry.' });
+
+const scheme = word('https', 'http').prefault('https');
+
+const registry = z.strictObject({
+  name: host.meta({ description: 'Host, or host:port, as clients name it.' }),
+  description: z.string().optional().meta({ description: 'For people.' }),
+  scheme: scheme.meta({ description: '`http` or `https`.' }),
+  auth,
+  tls,
+  opts: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .meta({ description: "The Go server's options of its pull client." }),
+  mirrors: z
+    .array(
+      z.strictObject({
+        url: url('http', 'https').meta({ description: 'URL of the mirror.' }),
+        resolve: z
+          .boolean()
+          .default(false)
+          .meta({ description: 'Trust it to resolve tags too, not only to give bytes.' }),
+      }),
+    )
+    .default([])
+    .meta({ description: 'Other endpoints of the same content, tried first.' }),
+  maxConcurrency: z.int().min(1).optional().meta({ description: 'Most requests at a time.' }),
+  requestsPerSecond: z.number().positive().optional().meta({ description: 'Most requests a second.' }),
+  proxy: url('http', 'https').optional().meta({ description: 'Proxy to reach it through.', 'x-secret': true }),
+});
+
+/** The registries that are pulled from. */
+export const upstreams = {
+  registries: z.array(registry).default([]).meta({ description: 'Registries that need more than their name.' }),
+  upstreams: z
+    .strictObject({
+      allowUnlisted: z.boolean().default(false).meta({
+        description: 'Pull from registries that are neither well-known nor configured; never from private addresses.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'Which registries may be pulled from.' }),
+};

@@ -1,0 +1,47 @@
+import pino, { type DestinationStream, type Logger as PinoLogger } from 'pino';
+import { redactLine } from './redact.js';
+
+/** Structured log, one JSON object a line. `child({ component })` adds fields to all that it logs. */
+export type Logger = PinoLogger;
+
+export interface LoggerOptions {
+  /** Least severe level: `trace`, `debug`, `info`, `warn`, `error` or `fatal`. */
+  readonly level: string;
+  /** File to append to; stdout without it. Directories on the way are made. */
+  readonly file?: string;
+}
+
+/** Log that waits for a slow reader, in bytes; what comes on top is dropped rather than kept in memory. */
+const MAX_WAITING = 4 * 1024 * 1024;
+
+/** @throws when the log file cannot be opened. */
+export function createLogger({ level, file }: LoggerOptions): Logger {
+  // Synchronous opening makes a bad path an error of the start; writing does not block the event loop.
+  const destination = pino.destination({
+    dest: file ?? 1,
+    append: true,
+    mkdir: true,
+    sync: false,
+    maxLength: MAX_WAITING,
+  });
+  return loggerTo(destination, level);
+}
+
+/** A logger that writes its lines to `destination`. */
+export function loggerTo(destination: DestinationStream, level: string): Logger {
+  return pino(
+    {
+      level,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { error: (value: unknown) => (value instanceof Error ? pino.stdSerializers.err(value) : value) },
+      hooks: { streamWrite: redactLine },
+    },
+    destination,
+  );
+}
+
+/** Writes out what is still waiting. For the end of the process. */
+export function flushLogger(logger: Logger): Promise<void> {
+  return new Promise((resolve) => logger.flush(() => resolve()));
+}
