@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { entities } from '../entities/index.js';
 import { lookups, type Statement } from '../statements/index.js';
 import { catalogFailure, isConflict, overloaded } from './failures.js';
+import { silentLogger } from './silent-logger.js';
 
 export interface ConnectionOptions {
   /** `postgresql://user:password@host:port/database?sslmode=...`; `?host=/directory` for a Unix socket. */
@@ -48,7 +49,7 @@ export class Connection {
       type: 'postgres',
       url: options.url,
       entities,
-      logging: false,
+      logger: silentLogger,
       installExtensions: false,
       poolErrorHandler: (error: Error) => options.onConnectionLost?.(error),
       extra: {

@@ -1,6 +1,6 @@
 import type { FailureRecord, Target } from '#oci';
 import type { Claim, ClaimRef, PullLedger, PullRow } from '../port.js';
-import { pulls, type Statement } from '../statements/index.js';
+import { EXPIRE_AT_MOST, pulls, type Statement } from '../statements/index.js';
 import { Batcher } from './batcher.js';
 import type { Connection } from './connection.js';
 import { isValueError, overloaded } from './failures.js';
@@ -39,7 +39,6 @@ interface FoundRow {
   age: number;
 }
 
-const EXPIRE_PER_STATEMENT = 1_000;
 const MAX_TRIES = 3;
 
 const batching = {
@@ -105,9 +104,9 @@ export class PostgresPullLedger implements PullLedger {
   async expire(ms: number): Promise<number> {
     let removed = 0;
     for (;;) {
-      const some = await this.connection.execute(pulls.expirePulls, [ms, EXPIRE_PER_STATEMENT]);
+      const some = await this.connection.execute(pulls.expirePulls, [ms]);
       removed += some;
-      if (some < EXPIRE_PER_STATEMENT) return removed;
+      if (some < EXPIRE_AT_MOST) return removed;
     }
   }
 

@@ -1,6 +1,7 @@
 import { DataSource, MigrationExecutor } from 'typeorm';
 import { migrations } from '../migrations/index.js';
 import { catalogFailure } from './failures.js';
+import { silentLogger } from './silent-logger.js';
 
 /** Any number that no other program locks in this database. */
 const LOCK = 7_308_604_897;
@@ -20,7 +21,7 @@ export async function migrate(options: {
     url: options.url,
     migrations,
     migrationsTableName: 'migrations',
-    logging: false,
+    logger: silentLogger,
     installExtensions: false,
     poolErrorHandler: () => {},
     extra: {

@@ -1,4 +1,4 @@
 export * as facts from './facts.js';
 export * as lookups from './lookups.js';
 export * as pulls from './pulls.js';
-export type { Statement } from './statement.js';
+export { EXPIRE_AT_MOST, type Statement } from './statement.js';

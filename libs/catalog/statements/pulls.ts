@@ -1,4 +1,4 @@
-import { statement } from './statement.js';
+import { EXPIRE_AT_MOST, statement } from './statement.js';
 
 // Rows are locked in the order of their keys everywhere, so that batches never wait for each other in a circle.
 
@@ -91,13 +91,15 @@ SELECT key, target, state, attempt, worker, relay, size, failure,
 FROM pulls WHERE key = $1`,
 );
 
-/** $1 age in ms, $2 how many at most */
+/** $1 age in ms */
 export const expirePulls = statement(
   'expirePulls',
   `
-DELETE FROM pulls WHERE key IN (
+WITH old AS MATERIALIZED (
   SELECT key FROM pulls
   WHERE changed_at < now() - $1::float8 * interval '1 millisecond' AND state = 'finished'
-  ORDER BY changed_at LIMIT $2
-  FOR UPDATE SKIP LOCKED)`,
+  ORDER BY changed_at LIMIT ${EXPIRE_AT_MOST}
+  FOR UPDATE SKIP LOCKED
+)
+DELETE FROM pulls p USING old WHERE p.key = old.key`,
 );

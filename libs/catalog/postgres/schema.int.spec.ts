@@ -1,0 +1,159 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { type PostgresService, startPostgres } from '../../../test/support/services/index.js';
+import { connectCatalog, migrate } from '../adapters.js';
+import { migrations } from '../migrations/index.js';
+import { facts, lookups, pulls } from '../statements/index.js';
+import { Connection } from './connection.js';
+
+jest.setTimeout(120_000);
+
+const dumps = join(__dirname, '..', 'migrations', 'dumps');
+const names = migrations.map((Migration) => new Migration().name);
+
+async function sql<Row extends object>(url: string, text: string): Promise<Row[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    const result = await client.query(text);
+    return result.rows;
+  } finally {
+    await client.end();
+  }
+}
+
+describe.each([{ version: 15 }, { version: 18 }] as const)('schema on PostgreSQL $version', ({ version }) => {
+  let postgres: PostgresService;
+  beforeAll(async () => {
+    postgres = await startPostgres({ version });
+  });
+  afterAll(() => postgres?.stop());
+
+  it('is made once by ten that start at the same time', async () => {
+    const url = await postgres.createDatabase('ten');
+    const done = await Promise.all(Array.from({ length: 10 }, () => migrate({ url })));
+    expect(done.flat()).toEqual(names);
+    expect(await sql(url, 'SELECT name FROM migrations ORDER BY id')).toEqual(names.map((name) => ({ name })));
+    expect(await migrate({ url })).toEqual([]);
+  });
+
+  it('is what the entities say', async () => {
+    const url = await postgres.createDatabase('entities');
+    await migrate({ url });
+    const connection = await Connection.open({ url });
+    try {
+      const changes = await connection.dataSource.driver.createSchemaBuilder().log();
+      expect(changes.upQueries.map((query) => query.query)).toEqual([]);
+    } finally {
+      await connection.close();
+    }
+  });
+
+  it('leaves nothing behind when a migration fails', async () => {
+    const url = await postgres.createDatabase('half');
+    await sql(url, 'CREATE TABLE pulls (nothing text)');
+    await expect(migrate({ url })).rejects.toThrow(/pulls/);
+    const tables = await sql(url, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`);
+    expect(tables).toEqual([{ tablename: 'pulls' }]);
+  });
+
+  it('undoes its migrations', async () => {
+    const url = await postgres.createDatabase('undo');
+    await migrate({ url });
+    const connection = await Connection.open({ url });
+    try {
+      const runner = connection.dataSource.createQueryRunner();
+      for (const Migration of [...migrations].reverse()) await new Migration().down(runner);
+      await runner.release();
+    } finally {
+      await connection.close();
+    }
+    const tables = await sql(url, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`);
+    expect(tables).toEqual([{ tablename: 'migrations' }]);
+  });
+
+  it('has a dump of every released state', () => {
+    const files = readdirSync(dumps).filter((file) => file.endsWith('.sql'));
+    expect(files.sort()).toEqual(names.map((_, n) => `${String(n + 1).padStart(4, '0')}.sql`));
+  });
+
+  it.each(names.map((name, n) => ({ name, file: `${String(n + 1).padStart(4, '0')}.sql` })))(
+    'reads what $name left after moving it forward',
+    async ({ file }) => {
+      const url = await postgres.createDatabase(`dump_${file.slice(0, 4)}`);
+      await sql(url, readFileSync(join(dumps, file), 'utf8'));
+      await migrate({ url });
+      const catalog = await connectCatalog({ url });
+      try {
+        const repository = { upstream: 'docker.io', path: 'library/alpine' };
+        const tag = await catalog.findTag(repository, 'latest');
+        expect(tag?.manifest.mediaType).toBe('application/vnd.oci.image.index.v1+json');
+        const index = JSON.parse(String(tag?.manifest.bytes));
+        const child = await catalog.findManifest(repository, index.manifests[0].digest);
+        const image = JSON.parse(String(child?.bytes));
+        for (const { digest, size } of [image.config, ...image.layers]) {
+          expect(await catalog.findBlob(repository, digest)).toEqual({ size });
+          expect(await catalog.findDescriptorSize(repository, digest)).toBe(size);
+        }
+        expect(await catalog.counts()).toMatchObject({ repositories: 2, manifests: 3, blobs: 2, tags: 2 });
+        expect(await catalog.pulls.find('a'.repeat(40))).toMatchObject({ state: 'running', worker: 'puller-1' });
+        expect(await catalog.pulls.find('b'.repeat(40))).toMatchObject({ failure: { reason: 'MANIFEST_UNKNOWN' } });
+        const history = await sql(url, 'SELECT name, digest IS NULL AS removed FROM tag_history ORDER BY id');
+        expect(history).toContainEqual({ name: 'gone', removed: true });
+        // What is written after the migration lives beside it.
+        expect(await catalog.confirmTag(repository, 'new', tag?.digest ?? 'sha256:')).toBe(true);
+      } finally {
+        await catalog.close();
+      }
+    },
+  );
+
+  it('answers every hot statement from indexes', async () => {
+    const url = await postgres.createDatabase('plans');
+    await migrate({ url });
+    await sql(url, readFileSync(join(__dirname, 'plans.sql'), 'utf8'));
+    const hot = [
+      lookups.findTag,
+      lookups.findManifest,
+      lookups.findBlob,
+      lookups.findDescriptorSize,
+      lookups.hasBlob,
+      lookups.hasManifest,
+      facts.confirmTag,
+      facts.removeTag,
+      facts.forgetBlob,
+      facts.storeManifest,
+      facts.storeBlobs,
+      facts.touch,
+      pulls.findPull,
+      pulls.findHolders,
+      pulls.claimPulls,
+      pulls.renewPulls,
+      pulls.announcePulls,
+      pulls.finishPulls,
+      pulls.expirePulls,
+    ];
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    try {
+      // The plan that a prepared statement ends up with: made without looking at the values.
+      await client.query(`SET plan_cache_mode = force_generic_plan`);
+      for (const { name, text } of hot) {
+        await client.query(`PREPARE "${name}" AS ${text}`);
+        const [row] = (
+          await client.query(
+            `SELECT cardinality(parameter_types) AS n FROM pg_prepared_statements WHERE name = '${name}'`,
+          )
+        ).rows;
+        const plan = await client.query(
+          `EXPLAIN (COSTS OFF) EXECUTE "${name}"(${Array.from({ length: row.n }, () => 'NULL').join(', ')})`,
+        );
+        const lines = plan.rows.map((line) => line['QUERY PLAN']);
+        expect({ name, scans: lines.filter((line) => /Seq Scan/.test(line)) }).toEqual({ name, scans: [] });
+      }
+    } finally {
+      await client.end();
+    }
+  });
+});

@@ -1,0 +1,273 @@
+-- catalog.announcePulls
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::bigint[]) AS i(key, worker, attempt, token, relay, size)
+), locked AS (
+  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+)
+UPDATE pulls p SET relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp()
+FROM item i JOIN locked l ON l.key = i.key
+WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
+  AND (i.token IS NULL OR p.token = i.token)
+RETURNING p.key;
+
+-- catalog.claimPulls
+INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at)
+SELECT i.key, i.target::jsonb, 'running', 1, nextval('pull_token'), i.worker,
+       clock_timestamp() + i.lease * interval '1 millisecond', clock_timestamp()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[]) AS i(key, target, worker, lease)
+ORDER BY i.key COLLATE "C"
+ON CONFLICT (key) DO UPDATE SET
+  target = excluded.target,
+  state = 'running',
+  attempt = CASE p.state WHEN 'finished' THEN 1 ELSE p.attempt + 1 END,
+  token = excluded.token,
+  worker = excluded.worker,
+  lease_until = excluded.lease_until,
+  changed_at = excluded.changed_at,
+  relay = NULL,
+  size = NULL,
+  failure = NULL,
+  previous_failure = CASE p.state WHEN 'finished' THEN p.failure ELSE p.previous_failure END,
+  previous_at = CASE p.state WHEN 'finished' THEN p.changed_at ELSE p.previous_at END
+WHERE p.state = 'finished' OR p.lease_until <= clock_timestamp()
+RETURNING key, attempt, token, previous_failure,
+  (extract(epoch FROM clock_timestamp() - previous_at) * 1000)::float8 AS previous_age;
+
+-- catalog.confirmTag
+WITH held AS (
+  SELECT h.repository_id, h.manifest_id, m.digest
+  FROM manifests m
+  JOIN repositories r ON r.upstream = $1 AND r.path = $2
+  JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+  WHERE m.digest = $3
+),
+named AS (
+  INSERT INTO tags AS t (repository_id, name, manifest_id, checked_at, moved_at)
+  SELECT h.repository_id, $4::text, h.manifest_id, clock.now, clock.now
+  FROM held h, (SELECT clock_timestamp() AS now) clock
+  WHERE $4::text IS NOT NULL
+  ON CONFLICT (repository_id, name) DO UPDATE SET
+    manifest_id = excluded.manifest_id,
+    checked_at = excluded.checked_at,
+    moved_at = CASE WHEN t.manifest_id = excluded.manifest_id THEN t.moved_at ELSE excluded.moved_at END
+  RETURNING repository_id, name, checked_at, moved_at = checked_at AS moved
+), history AS (
+  INSERT INTO tag_history (repository_id, name, digest, at)
+  SELECT n.repository_id, n.name, h.digest, n.checked_at FROM named n, held h WHERE n.moved
+)
+SELECT EXISTS (SELECT FROM named) AS confirmed;
+
+-- catalog.counts
+SELECT (SELECT count(*) FROM repositories r
+        WHERE EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id)) AS repositories,
+       m.count AS manifests, m.size AS manifest_bytes, b.count AS blobs, b.size AS blob_bytes,
+       (SELECT count(*) FROM tags) AS tags
+FROM (SELECT count(*), coalesce(sum(size), 0) AS size FROM manifests) m,
+     (SELECT count(*), coalesce(sum(size), 0) AS size FROM blobs) b;
+
+-- catalog.expirePulls
+WITH old AS MATERIALIZED (
+  SELECT key FROM pulls
+  WHERE changed_at < now() - $1::float8 * interval '1 millisecond' AND state = 'finished'
+  ORDER BY changed_at LIMIT 1000
+  FOR UPDATE SKIP LOCKED
+)
+DELETE FROM pulls p USING old WHERE p.key = old.key;
+
+-- catalog.findBlob
+SELECT b.size
+FROM blobs b
+JOIN repositories r ON r.upstream = $1 AND r.path = $2
+JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
+WHERE b.digest = $3;
+
+-- catalog.findDescriptorSize
+SELECT e.size
+FROM repositories r
+CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = $3 ORDER BY parent_id DESC LIMIT 1000) e
+WHERE r.upstream = $1 AND r.path = $2
+  AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
+LIMIT 1;
+
+-- catalog.findHolders
+SELECT key, worker, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS remaining
+FROM pulls WHERE key = ANY ($1::text[]);
+
+-- catalog.findManifest
+SELECT coalesce(h.media_type, m.media_type) AS media_type, m.bytes
+FROM manifests m
+JOIN repositories r ON r.upstream = $1 AND r.path = $2
+JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+WHERE m.digest = $3;
+
+-- catalog.findPull
+SELECT key, target, state, attempt, worker, relay, size, failure,
+       (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS lease_remaining,
+       (extract(epoch FROM clock_timestamp() - changed_at) * 1000)::float8 AS age
+FROM pulls WHERE key = $1;
+
+-- catalog.findTag
+SELECT m.digest, coalesce(h.media_type, m.media_type) AS media_type, m.bytes,
+       (extract(epoch FROM clock_timestamp() - t.checked_at) * 1000)::float8 AS age
+FROM repositories r
+JOIN tags t ON t.repository_id = r.id
+JOIN repository_manifests h ON h.repository_id = t.repository_id AND h.manifest_id = t.manifest_id
+JOIN manifests m ON m.id = t.manifest_id
+WHERE r.upstream = $1 AND r.path = $2 AND t.name = $3;
+
+-- catalog.finishPulls
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[]) AS i(key, worker, attempt, token, failure)
+), locked AS (
+  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+)
+UPDATE pulls p SET state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp()
+FROM item i JOIN locked l ON l.key = i.key
+WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
+  AND (i.token IS NULL OR p.token = i.token)
+RETURNING p.key;
+
+-- catalog.forgetBlob
+DELETE FROM blobs WHERE digest = $1;
+
+-- catalog.hasBlob
+SELECT size FROM blobs WHERE digest = $1;
+
+-- catalog.hasManifest
+SELECT media_type, bytes FROM manifests WHERE digest = $1;
+
+-- catalog.ping
+SELECT 1;
+
+-- catalog.removeTag
+WITH removed AS (
+  DELETE FROM tags t USING repositories r
+  WHERE r.upstream = $1 AND r.path = $2 AND t.repository_id = r.id AND t.name = $3
+  RETURNING t.repository_id, t.name
+)
+INSERT INTO tag_history (repository_id, name, digest, at)
+SELECT repository_id, name, NULL, clock_timestamp() FROM removed;
+
+-- catalog.renewPulls
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::float8[]) AS i(key, worker, attempt, token, lease)
+), locked AS (
+  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+)
+UPDATE pulls p SET lease_until = clock_timestamp() + i.lease * interval '1 millisecond'
+FROM item i JOIN locked l ON l.key = i.key
+WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
+  AND (i.token IS NULL OR p.token = i.token)
+RETURNING p.key;
+
+-- catalog.storeBlobs
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[])
+    WITH ORDINALITY AS i(upstream, path, digest, size, place)
+), new_repository AS (
+  INSERT INTO repositories (upstream, path)
+  SELECT DISTINCT i.upstream COLLATE "C", i.path COLLATE "C" FROM item i
+  WHERE NOT EXISTS (SELECT FROM repositories r WHERE r.upstream = i.upstream AND r.path = i.path)
+  ORDER BY 1, 2
+  ON CONFLICT DO NOTHING
+  RETURNING id, upstream, path
+), repository AS (
+  SELECT id, upstream, path FROM new_repository
+  UNION ALL
+  SELECT r.id, r.upstream, r.path FROM repositories r
+  JOIN (SELECT DISTINCT upstream, path FROM item) i ON r.upstream = i.upstream AND r.path = i.path
+), new_blob AS (
+  INSERT INTO blobs (digest, size, stored_at, last_access)
+  SELECT DISTINCT ON (i.digest) i.digest, i.size, clock_timestamp(), clock_timestamp() FROM item i
+  WHERE (SELECT count(*) FROM new_repository) >= 0 -- repositories are locked first
+    AND NOT EXISTS (SELECT FROM blobs b WHERE b.digest = i.digest)
+  ORDER BY i.digest
+  ON CONFLICT DO NOTHING
+  RETURNING id, digest
+), blob AS (
+  SELECT id, digest FROM new_blob
+  UNION ALL SELECT id, digest FROM blobs WHERE digest = ANY ($3::bytea[])
+), pair AS (
+  SELECT i.place, b.id AS blob_id, r.id AS repository_id
+  FROM item i
+  JOIN repository r ON r.upstream = i.upstream AND r.path = i.path
+  JOIN blob b ON b.digest = i.digest
+), held AS (
+  INSERT INTO repository_blobs (blob_id, repository_id)
+  SELECT DISTINCT blob_id, repository_id FROM pair ORDER BY 1, 2
+  ON CONFLICT DO NOTHING
+)
+SELECT place::integer FROM pair;
+
+-- catalog.storeManifest
+WITH new_repository AS (
+  INSERT INTO repositories (upstream, path)
+  SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM repositories WHERE upstream = $1 AND path = $2)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), repository AS (
+  SELECT id FROM new_repository
+  UNION ALL SELECT id FROM repositories WHERE upstream = $1 AND path = $2
+), new_manifest AS (
+  INSERT INTO manifests (digest, media_type, size, bytes, subject, artifact_type, annotations)
+  SELECT $3::bytea, $4, octet_length($5::bytea), $5::bytea, $6::bytea, $7, $8::jsonb FROM repository
+  WHERE NOT EXISTS (SELECT FROM manifests WHERE digest = $3::bytea)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), new_edges AS (
+  INSERT INTO edges (parent_id, ordinal, child, kind, size, platform)
+  SELECT m.id, e.ordinal, e.child, e.kind, e.size, e.platform
+  FROM new_manifest m,
+       unnest($9::bytea[], $10::text[], $11::bigint[], $12::text[])
+         WITH ORDINALITY AS e(child, kind, size, platform, ordinal)
+), manifest AS (
+  SELECT id, $4 AS media_type FROM new_manifest
+  UNION ALL SELECT id, media_type FROM manifests WHERE digest = $3::bytea
+), held AS (
+  INSERT INTO repository_manifests AS h (repository_id, manifest_id, media_type, stored_at, last_access)
+  SELECT r.id, m.id, nullif($4, m.media_type), clock_timestamp(), clock_timestamp() FROM repository r, manifest m
+  ON CONFLICT (repository_id, manifest_id) DO UPDATE SET
+    media_type = excluded.media_type, last_access = excluded.last_access
+  RETURNING repository_id, manifest_id, $3::bytea AS digest
+),
+named AS (
+  INSERT INTO tags AS t (repository_id, name, manifest_id, checked_at, moved_at)
+  SELECT h.repository_id, $13::text, h.manifest_id, clock.now, clock.now
+  FROM held h, (SELECT clock_timestamp() AS now) clock
+  WHERE $13::text IS NOT NULL
+  ON CONFLICT (repository_id, name) DO UPDATE SET
+    manifest_id = excluded.manifest_id,
+    checked_at = excluded.checked_at,
+    moved_at = CASE WHEN t.manifest_id = excluded.manifest_id THEN t.moved_at ELSE excluded.moved_at END
+  RETURNING repository_id, name, checked_at, moved_at = checked_at AS moved
+), history AS (
+  INSERT INTO tag_history (repository_id, name, digest, at)
+  SELECT n.repository_id, n.name, h.digest, n.checked_at FROM named n, held h WHERE n.moved
+)
+SELECT EXISTS (SELECT FROM held) AS stored, EXISTS (SELECT FROM named WHERE moved) AS moved;
+
+-- catalog.touch
+WITH item AS (
+  SELECT upstream, path, digest, least(max(at), now()) AS at
+  FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[]) AS i(upstream, path, digest, at)
+  GROUP BY upstream, path, digest
+), manifest AS (
+  SELECT h.repository_id, h.manifest_id, i.at
+  FROM item i
+  JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
+  JOIN manifests m ON m.digest = i.digest
+  JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+  WHERE h.last_access < i.at
+  ORDER BY h.repository_id, h.manifest_id FOR NO KEY UPDATE OF h
+), touched_manifest AS (
+  UPDATE repository_manifests h SET last_access = greatest(h.last_access, m.at)
+  FROM manifest m WHERE h.repository_id = m.repository_id AND h.manifest_id = m.manifest_id
+  RETURNING 1
+), blob AS (
+  SELECT b.id, i.at
+  FROM (SELECT digest, max(at) AS at FROM item WHERE (SELECT count(*) FROM touched_manifest) >= 0 GROUP BY digest) i
+  JOIN blobs b ON b.digest = i.digest
+  WHERE b.last_access < i.at
+  ORDER BY b.digest FOR NO KEY UPDATE OF b
+)
+UPDATE blobs b SET last_access = greatest(b.last_access, l.at) FROM blob l WHERE b.id = l.id;
