@@ -1,3 +1,5 @@
+import { KEYS } from './keys.js';
+
 /** A command line flag that sets a key. */
 export interface Flag {
   readonly key: string;
@@ -27,3 +29,8 @@ export const FLAGS: readonly Flag[] = [
   { key: 'dataDir', syntax: '--data-dir <directory>' },
   { key: 'adminPort', syntax: '--admin-port <port>' },
 ];
+
+/** What the flag does, in the schema's words without its Markdown. */
+export function flagDescription(flag: Flag): string {
+  return KEYS.get(flag.key)!.description.replaceAll('`', '').replace(/\.$/, '');
+}

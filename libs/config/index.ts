@@ -1,5 +1,5 @@
 export { describe } from './describe.js';
-export { FLAGS, type Flag } from './flags.js';
+export { FLAGS, type Flag, flagDescription } from './flags.js';
 export { jsonSchema } from './keys.js';
 export { type Loaded, type LoadOptions, load } from './load.js';
 export { ConfigError, formatProblem, type Problem } from './problems.js';

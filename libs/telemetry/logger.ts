@@ -1,3 +1,5 @@
+import { mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import pino, { type DestinationStream, type Logger as PinoLogger } from 'pino';
 import { redactLine } from './redact.js';
 
@@ -16,15 +18,16 @@ const MAX_WAITING = 4 * 1024 * 1024;
 
 /** @throws when the log file cannot be opened. */
 export function createLogger({ level, file }: LoggerOptions): Logger {
-  // Synchronous opening makes a bad path an error of the start; writing does not block the event loop.
-  const destination = pino.destination({
-    dest: file ?? 1,
-    append: true,
-    mkdir: true,
-    sync: false,
-    maxLength: MAX_WAITING,
-  });
-  return loggerTo(destination, level);
+  return loggerTo(
+    pino.destination({ dest: file ? openForAppend(file) : 1, sync: false, maxLength: MAX_WAITING }),
+    level,
+  );
+}
+
+/** Opened here, since pino would tell of a bad path later and as an uncaught error. */
+function openForAppend(file: string): number {
+  mkdirSync(dirname(file), { recursive: true });
+  return openSync(file, 'a');
 }
 
 /** A logger that writes its lines to `destination`. */

@@ -31,7 +31,7 @@ const NESTED = new RegExp(String.raw`\\"(${SECRET_NAMES})\\":\s*\\"(?:[^"\\]|\\\
 const USER_INFO = /(:\/\/)[^\s"/@]+@/g;
 /** Parameters of presigned URLs and of token requests. */
 const PARAMETERS =
-  /([?&](?:password|token|access_token|refresh_token|account|sig|signature|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))=)[^&\s"\\]+/gi;
+  /([?&](?:password|token|access_token|refresh_token|sig|signature|x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential))=)[^&\s"\\]+/gi;
 /** `Bearer ...` and `Basic ...` in running text. */
 const SCHEMES = /\b(Bearer|Basic) +[A-Za-z0-9+/=._~-]{8,}/g;
 
