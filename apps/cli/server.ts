@@ -14,8 +14,8 @@ import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { PullerModule } from '../puller/puller.module.js';
 
-/** Share of the grace period that running work gets before it is interrupted. */
-const GRACE_MS = 20_000;
+/** Downloads, then pulls, get this long to end by themselves; together less than the command's grace period. */
+const GRACE_MS = 12_000;
 /** Background pulls that one puller runs beside `workers` interactive ones. */
 const BACKGROUND_SHARE = 0.5;
 
@@ -38,10 +38,14 @@ export async function startServer(config: Config, options: { role: Role; logger:
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
   class ServerModule {}
-  const app = await NestFactory.create<NestFastifyApplication>({ module: ServerModule, imports }, new FastifyAdapter(), {
-    logger: new NestLogger(logger),
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    { module: ServerModule, imports },
+    new FastifyAdapter(),
+    {
+      logger: new NestLogger(logger),
+      abortOnError: false,
+    },
+  );
   const gateway = has('gateway') ? app.get(GatewayServer) : undefined;
   const worker = has('puller') ? app.get(PullWorker) : undefined;
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;
@@ -52,7 +56,9 @@ export async function startServer(config: Config, options: { role: Role; logger:
     const finished = Promise.all(app.getMicroservices().map((service) => service.close()));
     await within(GRACE_MS, finished, () => worker?.stop()).catch(() => {});
     worker?.stop();
-    await within(GRACE_MS / 4, finished, () => new Error('pulls do not stop')).catch((error: unknown) => logger.warn({ error: String(error) }, 'stopping'));
+    await within(GRACE_MS / 4, finished, () => new Error('pulls do not stop')).catch((error: unknown) =>
+      logger.warn({ error: String(error) }, 'stopping'),
+    );
     await relay?.close();
     health?.close();
     await app.close();
@@ -74,13 +80,20 @@ export async function startServer(config: Config, options: { role: Role; logger:
     const registryPort = gateway && (await gateway.listen(config.port, config.host));
     const ready = stack.ready.then(async () => {
       if (!worker || stopped) return;
-      const slots = { interactive: config.workers, background: Math.max(1, Math.floor(config.workers * BACKGROUND_SHARE)) };
+      const slots = {
+        interactive: config.workers,
+        background: Math.max(1, Math.floor(config.workers * BACKGROUND_SHARE)),
+      };
       app.connectMicroservice({ strategy: stack.strategy(slots) });
       await app.startAllMicroservices();
     });
     ready.catch(() => {});
     const admin = (await app.getUrl()).replace('[::1]', '127.0.0.1');
-    return { addresses: { admin, ...(registryPort ? { registry: `http://${shown(config.host)}:${registryPort}` } : {}) }, ready, stop };
+    return {
+      addresses: { admin, ...(registryPort ? { registry: `http://${shown(config.host)}:${registryPort}` } : {}) },
+      ready,
+      stop,
+    };
   } catch (error) {
     await stop().catch(() => {});
     throw error;

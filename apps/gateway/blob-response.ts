@@ -5,7 +5,12 @@ import { API_VERSION, sendJson } from './json-response.js';
 import type { Exchange } from './pull-api.js';
 
 /** A whole blob or one range of it (WIRE A62-A87). Rejects after the headers only for the caller to cut the connection. */
-export async function sendBlob(exchange: Exchange, repository: Repository, digest: Digest, registry: Registry): Promise<void> {
+export async function sendBlob(
+  exchange: Exchange,
+  repository: Repository,
+  digest: Digest,
+  registry: Registry,
+): Promise<void> {
   const { req, res, head } = exchange;
   const gone = new AbortController();
   res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
@@ -18,22 +23,43 @@ export async function sendBlob(exchange: Exchange, repository: Repository, diges
   }
   const range = head ? undefined : rangeOf(exchange, digest, blob.size);
   if (range === 'unsatisfiable') {
-    const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message: 'requested range not satisfiable', detail: null }] });
+    const body = JSON.stringify({
+      errors: [{ code: 'UNSUPPORTED', message: 'requested range not satisfiable', detail: null }],
+    });
     return sendJson(exchange, 416, body, ['content-range', `bytes */${blob.size}`]);
   }
-  const span = range ?? { offset: 0, length: blob.size, bounded: false };
-  const headers = ['content-type', 'application/octet-stream', 'content-length', String(span.length), ...headersOf(exchange, digest)];
+  const span = range ?? { offset: 0, length: blob.size, openEnded: true };
+  const headers = [
+    'content-type',
+    'application/octet-stream',
+    'content-length',
+    String(span.length),
+    ...headersOf(exchange, digest),
+  ];
   if (range) headers.push('content-range', `bytes ${span.offset}-${span.offset + span.length - 1}/${blob.size}`);
   if (head || span.length === 0) {
     res.writeHead(200, headers).end();
     return;
   }
-  await blob.read(span, new ResponseSink(exchange, range ? 206 : 200, headers), { signal: gone.signal, bounded: span.bounded });
+  await blob.read(span, new ResponseSink(exchange, range ? 206 : 200, headers), {
+    signal: gone.signal,
+    bounded: !span.openEnded,
+  });
   res.end();
 }
 
 function headersOf({ ns }: Exchange, digest: Digest): string[] {
-  const headers = ['docker-content-digest', digest, 'etag', `"${digest}"`, 'accept-ranges', 'bytes', 'cache-control', 'max-age=31536000, immutable', ...API_VERSION];
+  const headers = [
+    'docker-content-digest',
+    digest,
+    'etag',
+    `"${digest}"`,
+    'accept-ranges',
+    'bytes',
+    'cache-control',
+    'max-age=31536000, immutable',
+    ...API_VERSION,
+  ];
   if (ns !== undefined) headers.push('oci-namespace', ns);
   return headers;
 }

@@ -13,7 +13,9 @@ export function sendFailure(exchange: Exchange, failure: Failure): void {
     return;
   }
   const { code, status, message } = FAILURES[failure.reason];
-  const body = JSON.stringify({ errors: [{ code, message, detail: failure.message === message ? null : { reason: failure.message } }] });
+  const body = JSON.stringify({
+    errors: [{ code, message, detail: failure.message === message ? null : { reason: failure.message } }],
+  });
   const wait = failure.retryAfter ?? (status === 503 || status === 429 ? RETRY_AFTER : undefined);
   sendJson(exchange, status, body, wait === undefined ? [] : ['retry-after', String(Math.max(1, Math.ceil(wait)))]);
 }

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Injectable } from '@nestjs/common';
-import { Failure } from '#oci';
 import { within } from '#async';
+import { Failure } from '#oci';
 import { PullApi } from './pull-api.js';
 
 /** What the pull API needs of HTTP that Node does otherwise (WIRE A76, A117, A118). */

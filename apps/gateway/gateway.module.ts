@@ -23,7 +23,10 @@ export class GatewayModule {
           provide: Registry,
           useFactory: () => {
             const { catalog, blobs, bus, relays } = stack;
-            const waits = new PullWaits(bus, catalog.pulls, relays, log, { timeout: config.pullTimeout, poll: ROW_POLL_MS });
+            const waits = new PullWaits(bus, catalog.pulls, relays, log, {
+              timeout: config.pullTimeout,
+              poll: ROW_POLL_MS,
+            });
             return new Registry(
               { catalog, blobs, bus, waits, log },
               {

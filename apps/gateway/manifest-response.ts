@@ -4,7 +4,11 @@ import { API_VERSION } from './json-response.js';
 import type { Exchange } from './pull-api.js';
 
 /** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
-export function sendManifest({ req, res, head, ns }: Exchange, reference: string, { manifest, warning }: ServedManifest): void {
+export function sendManifest(
+  { req, res, head, ns }: Exchange,
+  reference: string,
+  { manifest, warning }: ServedManifest,
+): void {
   const headers = [
     'content-type',
     manifest.mediaType,

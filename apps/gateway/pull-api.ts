@@ -1,11 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Failure, parseRoute, type Repository, type Route } from '#oci';
 import { type Log, Registry, resolveSource, type SourceRules } from '#registry';
 import { sendBlob } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
-import { sendManifest } from './manifest-response.js';
 import { sendJson } from './json-response.js';
+import { sendManifest } from './manifest-response.js';
 
 /** One request as the responses need it. */
 export interface Exchange {
@@ -29,12 +29,22 @@ export class PullApi {
   ) {}
 
   handle(req: IncomingMessage, res: ServerResponse): void {
-    const exchange: Exchange = { req, res, head: req.method === 'HEAD', id: `${this.prefix}-${(++this.count).toString(36)}` };
+    const exchange: Exchange = {
+      req,
+      res,
+      head: req.method === 'HEAD',
+      id: `${this.prefix}-${(++this.count).toString(36)}`,
+    };
     try {
       const target = req.url ?? '/';
-      if (req.method !== 'GET' && !exchange.head) return this.refuseMethod(exchange, target);
+      if (req.method !== 'GET' && !exchange.head) {
+        this.refuseMethod(exchange, target);
+        return;
+      }
       const route = parseRoute(target);
-      this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route)?.catch((error: unknown) => this.fail(exchange, error));
+      this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route)?.catch((error: unknown) =>
+        this.fail(exchange, error),
+      );
     } catch (error) {
       this.fail(exchange, error);
     }
@@ -71,8 +81,11 @@ export class PullApi {
   }
 
   private source(exchange: Exchange, name: string, ns: string | undefined): Repository {
-    const header = exchange.req.headers['x-registry'];
-    return resolveSource({ name, ...(ns === undefined ? {} : { ns }), ...(typeof header === 'string' ? { header } : {}) }, this.sources);
+    const hostHeader = exchange.req.headers['x-registry'];
+    return resolveSource(
+      { name, ...(ns === undefined ? {} : { ns }), ...(typeof hostHeader === 'string' ? { hostHeader } : {}) },
+      this.sources,
+    );
   }
 
   private refuseMethod(exchange: Exchange, target: string): void {
@@ -85,8 +98,13 @@ export class PullApi {
   private fail(exchange: Exchange, error: unknown): void {
     if (exchange.res.destroyed) return;
     const failure = Failure.of(error);
-    if (failure.reason === 'INTERNAL') this.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
-    else if (failure.status >= 500) this.log.warn({ requestId: exchange.id, reason: failure.reason, origin: failure.origin, url: exchange.req.url }, failure.message);
+    if (failure.reason === 'INTERNAL')
+      this.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
+    else if (failure.status >= 500)
+      this.log.warn(
+        { requestId: exchange.id, reason: failure.reason, origin: failure.origin, url: exchange.req.url },
+        failure.message,
+      );
     sendFailure(exchange, failure);
   }
 }

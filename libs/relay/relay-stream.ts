@@ -43,7 +43,10 @@ export class RelayStream {
     private readonly events: StreamEvents,
   ) {
     this.base = this.head = this.lead = span.offset;
-    const url = new URL(`/transfers/${address.transfer}?offset=${span.offset}&length=${span.length}${bounded ? '&bounded=1' : ''}`, address.url);
+    const url = new URL(
+      `/transfers/${address.transfer}?offset=${span.offset}&length=${span.length}${bounded ? '&bounded=1' : ''}`,
+      address.url,
+    );
     this.req = request(url, { agent, headers: { authorization: `Bearer ${address.token}` }, timeout: idleTimeout });
     this.req.on('response', (res) => {
       this.res = res;
@@ -109,7 +112,8 @@ export class RelayStream {
       const part = chunk.subarray(at, at + Math.min(chunk.length - at, BLOCK - inBlock));
       this.crc = crc32(part, inBlock === 0 ? 0 : this.crc);
       // A bounded stream may start inside a block; it is never part of a complete body.
-      if (this.span.offset <= index * BLOCK) this.events.onBlock(index, { length: inBlock + part.length, crc: this.crc });
+      if (this.span.offset <= index * BLOCK)
+        this.events.onBlock(index, { length: inBlock + part.length, crc: this.crc });
       at += part.length;
     }
   }

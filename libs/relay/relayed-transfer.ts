@@ -69,10 +69,17 @@ export class RelayedTransfer implements RunningTransfer {
     }
     // Whole blocks, so that the fingerprint covers every byte that a reader is given.
     const offset = bounded ? position : position - (position % BLOCK);
-    const stream = new RelayStream(this.address, { offset, length: (bounded ? end : this.total) - offset }, bounded, this.agent, this.idleTimeout, {
-      onBlock: (index, block) => this.record(index, block),
-      onClose: () => this.streams.delete(stream),
-    });
+    const stream = new RelayStream(
+      this.address,
+      { offset, length: (bounded ? end : this.total) - offset },
+      bounded,
+      this.agent,
+      this.idleTimeout,
+      {
+        onBlock: (index, block) => this.record(index, block),
+        onClose: () => this.streams.delete(stream),
+      },
+    );
     if (!bounded) this.streams.add(stream);
     stream.enter();
     return stream;

@@ -54,7 +54,13 @@ export class RelayServer {
 
     const offset = Number(url.searchParams.get('offset'));
     const length = Number(url.searchParams.get('length'));
-    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 1 || offset + length > size) {
+    if (
+      !Number.isSafeInteger(offset) ||
+      !Number.isSafeInteger(length) ||
+      offset < 0 ||
+      length < 1 ||
+      offset + length > size
+    ) {
       return void res.writeHead(416).end();
     }
     const gone = new AbortController();

@@ -1,2 +1,2 @@
-export { openStack, type Stack } from './stack.js';
 export type { Dependency } from './dependency.js';
+export { openStack, type Stack } from './stack.js';

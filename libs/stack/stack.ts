@@ -11,6 +11,7 @@ import { type Log, type Relays, Transfers } from '#registry';
 import { HttpRelays } from '#relay';
 import type { Upstream } from '#upstream';
 import { createUpstream } from '#upstream/adapters';
+import { lockDataDir } from './data-lock.js';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
 
@@ -35,10 +36,16 @@ export interface Stack {
 export function openStack(config: Config, role: Role, log: Log): Stack {
   const stopping = new AbortController();
   const closers: (() => Promise<unknown> | void)[] = [];
+  if (config.stack === 'standalone') closers.push(lockDataDir(config.dataDir));
 
   let connected: Catalog | undefined;
   const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls']);
-  const catalogReady = connectWithPatience('PostgreSQL', () => openCatalog(config, role, log, closers), log, stopping.signal).then((value) => {
+  const catalogReady = connectWithPatience(
+    'PostgreSQL',
+    () => openCatalog(config, role, log, closers),
+    log,
+    stopping.signal,
+  ).then((value) => {
     connected = value;
   });
 
@@ -62,7 +69,13 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     bus = eventual;
     busReady = connectWithPatience(
       'NATS',
-      () => connectJetStream({ ...nats, prefix: nats.prefix || undefined, lease: config.pulls.lease, name: `ociregistry ${role}` }),
+      () =>
+        connectJetStream({
+          ...nats,
+          prefix: nats.prefix || undefined,
+          lease: config.pulls.lease,
+          name: `ociregistry ${role}`,
+        }),
       log,
       stopping.signal,
     ).then((value) => {
@@ -100,12 +113,18 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
       stopping.abort(new Error('stopping'));
       await Promise.allSettled([upstream.close(), blobs.close()]);
       // The catalog's server goes after its clients.
-      for (const close of closers.reverse()) await Promise.resolve(close()).catch((error) => log.warn({ error: String(error) }, 'while closing'));
+      for (const close of closers.reverse())
+        await Promise.resolve(close()).catch((error) => log.warn({ error: String(error) }, 'while closing'));
     },
   };
 }
 
-async function openCatalog(config: Config, role: Role, log: Log, closers: (() => Promise<unknown> | void)[]): Promise<Catalog> {
+async function openCatalog(
+  config: Config,
+  role: Role,
+  log: Log,
+  closers: (() => Promise<unknown> | void)[],
+): Promise<Catalog> {
   let { url } = config.metadata;
   if (!url) {
     const postgres = await startEmbeddedPostgres({ dataDir: join(config.dataDir, 'postgres'), log });

@@ -5,7 +5,12 @@ import type { Pull, WorkerOptions, WorkerPorts } from './pull-worker.js';
 type BlobTarget = Extract<Target, { kind: 'blob' }>;
 
 /** Makes a blob present in a repository: by its upstream's yes where the bytes are held already, else by a transfer. */
-export async function pullBlob(pull: Pull, target: BlobTarget, ports: WorkerPorts, options: WorkerOptions): Promise<void> {
+export async function pullBlob(
+  pull: Pull,
+  target: BlobTarget,
+  ports: WorkerPorts,
+  options: WorkerOptions,
+): Promise<void> {
   const { catalog, blobs, upstream, transfers } = ports;
   const { repository, digest } = target;
   if (pull.again && (await catalog.findBlob(repository, digest))) return;
@@ -20,15 +25,26 @@ export async function pullBlob(pull: Pull, target: BlobTarget, ports: WorkerPort
 
   const size = target.size ?? (await catalog.findDescriptorSize(repository, digest));
   let unread: NodeJS.Timeout | undefined;
-  const transfer: Transfer = new Transfer(repository, digest, blobs, upstream, options.download, {
-    onEvent: (event) => pull.log.debug({ key: pull.event.key, requestId: pull.event.requestId, event }, 'transfer'),
-    onIdle: (idle) => {
-      clearTimeout(unread);
-      if (!idle || pull.event.lane !== 'interactive') return;
-      unread = setTimeout(() => transfer.cancel(new Failure('UNAVAILABLE', 'nobody waits for this blob any more')), options.unreadFor);
-      unread.unref();
+  const transfer: Transfer = new Transfer(
+    repository,
+    digest,
+    blobs,
+    upstream,
+    options.download,
+    {
+      onEvent: (event) => pull.log.debug({ key: pull.event.key, requestId: pull.event.requestId, event }, 'transfer'),
+      onIdle: (idle) => {
+        clearTimeout(unread);
+        if (!idle || pull.event.lane !== 'interactive') return;
+        unread = setTimeout(
+          () => transfer.cancel(new Failure('UNAVAILABLE', 'nobody waits for this blob any more')),
+          options.unreadFor,
+        );
+        unread.unref();
+      },
     },
-  }, size);
+    size,
+  );
   const stop = () => transfer.cancel(Failure.of(pull.signal.reason));
   pull.signal.addEventListener('abort', stop, { once: true });
   try {

@@ -1,13 +1,26 @@
 import { EVENT_MAJOR, type PullRequested, pullKey } from '#bus';
 import type { Edge, NewManifest } from '#catalog';
-import { formatPlatform, isDigest, parseManifest, parsePlatform, platformMatches, type ParsedManifest, type Target } from '#oci';
+import {
+  formatPlatform,
+  isDigest,
+  type ParsedManifest,
+  parseManifest,
+  parsePlatform,
+  platformMatches,
+  type Target,
+} from '#oci';
 import type { FetchedManifest } from '#upstream';
 import type { Pull, WorkerOptions, WorkerPorts } from './pull-worker.js';
 
 type ManifestTarget = Extract<Target, { kind: 'manifest' }>;
 
 /** Fetches, checks and records a manifest; then asks for its parts where a client waits for the image. */
-export async function pullManifest(pull: Pull, target: ManifestTarget, ports: WorkerPorts, options: WorkerOptions): Promise<void> {
+export async function pullManifest(
+  pull: Pull,
+  target: ManifestTarget,
+  ports: WorkerPorts,
+  options: WorkerOptions,
+): Promise<void> {
   const { catalog, upstream } = ports;
   const { repository, reference } = target;
   const byDigest = isDigest(reference);
@@ -18,14 +31,16 @@ export async function pullManifest(pull: Pull, target: ManifestTarget, ports: Wo
     if (known && pull.event.maxAge !== undefined && known.age <= pull.event.maxAge) return;
     if (known) {
       const head = await upstream.headManifest(repository, reference, { signal: pull.signal });
-      if (head.digest === known.digest && (await catalog.confirmTag(repository, reference, known.digest))) return tellTag(ports, target, known.digest);
+      if (head.digest === known.digest && (await catalog.confirmTag(repository, reference, known.digest)))
+        return tellTag(ports, target, known.digest);
     }
   }
   const fetched = await upstream.getManifest(repository, reference, { signal: pull.signal });
-  const parsed = parseManifest(fetched.bytes);
+  const parsed = parseManifest(fetched.bytes, fetched.mediaType);
   await catalog.storeManifest(repository, describe(fetched, parsed), byDigest ? undefined : reference);
   if (!byDigest) tellTag(ports, target, fetched.digest);
-  if (options.prefetch.enabled && pull.event.cause !== 'revalidate') await prefetch(pull, target, parsed, ports, options);
+  if (options.prefetch.enabled && pull.event.cause !== 'revalidate')
+    await prefetch(pull, target, parsed, ports, options);
 }
 
 function tellTag(ports: WorkerPorts, target: ManifestTarget, digest: FetchedManifest['digest']): void {
@@ -44,15 +59,21 @@ function describe(fetched: FetchedManifest, parsed: ParsedManifest): NewManifest
   return {
     ...fetched,
     edges,
-    ...(parsed.subject ? { subject: parsed.subject.digest } : {}),
+    ...(parsed.subject ? { subject: parsed.subject } : {}),
     ...(parsed.artifactType ? { artifactType: parsed.artifactType } : {}),
     ...(parsed.annotations ? { annotations: parsed.annotations } : {}),
   };
 }
 
 /** An image's config and layers become background pulls; of an index only the configured platforms do. */
-async function prefetch(pull: Pull, target: ManifestTarget, parsed: ParsedManifest, ports: WorkerPorts, options: WorkerOptions): Promise<void> {
-  const wanted = options.prefetch.platforms.map(parsePlatform);
+async function prefetch(
+  pull: Pull,
+  target: ManifestTarget,
+  parsed: ParsedManifest,
+  ports: WorkerPorts,
+  options: WorkerOptions,
+): Promise<void> {
+  const wanted = options.prefetch.platforms.flatMap((text) => parsePlatform(text) ?? []);
   const targets: Target[] = [];
   const seen = new Set<string>();
   for (const { descriptor, kind, foreign } of parsed.children) {
@@ -77,5 +98,6 @@ async function prefetch(pull: Pull, target: ManifestTarget, parsed: ParsedManife
   // What cannot be queued is fetched when the client asks for it.
   const results = await Promise.allSettled(targets.map((child) => ports.bus.requestPull(event(child))));
   const refused = results.filter((r) => r.status === 'rejected').length;
-  if (refused > 0) pull.log.info({ key: pull.event.key, refused }, 'some parts of the image were not queued for prefetch');
+  if (refused > 0)
+    pull.log.info({ key: pull.event.key, refused }, 'some parts of the image were not queued for prefetch');
 }

@@ -1,5 +1,13 @@
 import { Deferred, unless } from '#async';
-import { type Bus, EVENT_MAJOR, type Lane, type PullRequested, pullKey, type RelayAddress, relayAddressSchema } from '#bus';
+import {
+  type Bus,
+  EVENT_MAJOR,
+  type Lane,
+  type PullRequested,
+  pullKey,
+  type RelayAddress,
+  relayAddressSchema,
+} from '#bus';
 import type { PullLedger } from '#catalog';
 import { Failure, type FailureRecord, type Target } from '#oci';
 import type { Log, Relays, RunningTransfer } from '../ports.js';

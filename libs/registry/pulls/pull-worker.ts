@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAddress, type Verdict } from '#bus';
-import type { BlobStore } from '#blobs';
-import type { Catalog, ClaimRef } from '#catalog';
 import { backoff, sleep } from '#async';
+import type { BlobStore } from '#blobs';
+import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAddress, type Verdict } from '#bus';
+import type { Catalog, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord } from '#oci';
 import type { Upstream } from '#upstream';
 import type { Log } from '../ports.js';
@@ -68,14 +68,23 @@ export class PullWorker {
       // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
       if (await catalog.findBlob(event.target.repository, event.target.digest)) return this.tell(event);
     }
-    const claim = await catalog.pulls.claim(leaseKey(event.target), event.target, this.options.worker, this.options.lease);
+    const claim = await catalog.pulls.claim(
+      leaseKey(event.target),
+      event.target,
+      this.options.worker,
+      this.options.lease,
+    );
     if (claim.outcome === 'held') {
       await this.joinForeign(event);
       // Never dropped: the holder may be dead, and then this message is the one that takes over.
       return { verdict: 'later', delayMs: Math.min(Math.max(claim.remaining, 250), 1000) };
     }
     if (claim.ref.attempt > this.options.attempts) {
-      return this.finish(event, claim.ref, new Failure('UPSTREAM_ERROR', 'the pull was given up after its workers were lost', { origin: 'internal' }));
+      return this.finish(
+        event,
+        claim.ref,
+        new Failure('UPSTREAM_ERROR', 'the pull was given up after its workers were lost', { origin: 'internal' }),
+      );
     }
     const lease = this.keep(claim.ref, delivery);
     try {
@@ -128,7 +137,12 @@ export class PullWorker {
     return { lost: lost.signal, end: () => clearInterval(timer) };
   }
 
-  private async announce(event: PullRequested, ref: ClaimRef, relay: RelayAddress, size: number | undefined): Promise<void> {
+  private async announce(
+    event: PullRequested,
+    ref: ClaimRef,
+    relay: RelayAddress,
+    size: number | undefined,
+  ): Promise<void> {
     this.signalStarted(event.key, relay, size);
     // For late joiners; whoever waits now has heard the signal.
     this.ports.catalog.pulls.announce(ref, relay, size).catch((error: unknown) => {
@@ -167,7 +181,11 @@ export class PullWorker {
         await sleep(backoff(attempt, 200, 5000));
       }
     }
-    if (failure) this.ports.log.warn({ key: event.key, target: event.target, requestId: event.requestId, ...failure.toRecord() }, 'pull failed');
+    if (failure)
+      this.ports.log.warn(
+        { key: event.key, target: event.target, requestId: event.requestId, ...failure.toRecord() },
+        'pull failed',
+      );
     return this.tell(event, failure?.toRecord());
   }
 

@@ -62,7 +62,10 @@ export class BlobReader {
           if (!fingerprint) throw failure;
           unverified.add(fingerprint);
         }
-        this.ports.log.info({ digest: this.digest, position, reason: failure.message, requestId: this.request.requestId }, 'blob goes on elsewhere');
+        this.ports.log.info(
+          { digest: this.digest, position, reason: failure.message, requestId: this.request.requestId },
+          'blob goes on elsewhere',
+        );
         if (lost) await this.forget();
         this.place = await this.find(options.signal);
       }
@@ -83,7 +86,11 @@ export class BlobReader {
       return undefined;
     });
     if (stored) return { state: 'stored' };
-    const outcome = await this.ports.waits.wait(this.request, { attach: true, patient: true, ...(signal ? { signal } : {}) });
+    const outcome = await this.ports.waits.wait(this.request, {
+      attach: true,
+      patient: true,
+      ...(signal ? { signal } : {}),
+    });
     return outcome.state === 'running' ? outcome : { state: 'stored' };
   }
 
@@ -97,8 +104,13 @@ export class BlobReader {
       }
     }
     for (const fingerprint of unverified) {
-      if (!(await matches(fingerprint, this.size, (span, sink) => this.ports.blobs.read(this.digest, span, sink, signal)))) {
-        throw new Failure('UPSTREAM_CONTENT', 'a lost transfer had sent other bytes', { origin: 'upstream', retryable: false });
+      if (
+        !(await matches(fingerprint, this.size, (span, sink) => this.ports.blobs.read(this.digest, span, sink, signal)))
+      ) {
+        throw new Failure('UPSTREAM_CONTENT', 'a lost transfer had sent other bytes', {
+          origin: 'upstream',
+          retryable: false,
+        });
       }
       unverified.delete(fingerprint);
     }

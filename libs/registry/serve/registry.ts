@@ -79,7 +79,9 @@ export class Registry {
       return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' });
     }
     this.refuseKnownNo(repository, digest, 'BLOB_UNKNOWN');
-    const outcome = await this.remembering(repository, digest, () => waits.wait(request, { attach: true, signal: context.signal }));
+    const outcome = await this.remembering(repository, digest, () =>
+      waits.wait(request, { attach: true, signal: context.signal }),
+    );
     if (outcome.state === 'running') {
       return new BlobReader(this.ports, this.facts, request, await outcome.transfer.size(), outcome);
     }
@@ -120,15 +122,23 @@ export class Registry {
     } catch (error) {
       const failure = Failure.of(error);
       // A "no" about what was once there is an answer; trouble is not.
-      if (!held || failure.status < 500 && failure.reason !== 'RATE_LIMITED') throw failure;
-      return { manifest: held.manifest, origin: 'stale-on-error', warning: 'served from the cache, the upstream could not be asked' };
+      if (!held || (failure.status < 500 && failure.reason !== 'RATE_LIMITED')) throw failure;
+      return {
+        manifest: held.manifest,
+        origin: 'stale-on-error',
+        warning: 'served from the cache, the upstream could not be asked',
+      };
     }
     const fetched = await this.findTag(repository, tag, true);
     if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
     return { manifest: fetched.manifest, origin: held ? 'revalidated' : 'fetched' };
   }
 
-  private async findTag(repository: Repository, tag: string, again = false): Promise<{ manifest: ManifestRecord; age: number } | undefined> {
+  private async findTag(
+    repository: Repository,
+    tag: string,
+    again = false,
+  ): Promise<{ manifest: ManifestRecord; age: number } | undefined> {
     const recalled = again ? undefined : this.facts.tag(repository, tag);
     const manifest = recalled && this.facts.manifest(repository, recalled.digest);
     if (recalled && manifest) return { manifest, age: recalled.age };

@@ -25,7 +25,11 @@ export const DOWNLOAD_DEFAULTS: DownloadOptions = {
 };
 
 export interface DownloadPorts {
-  open(span: { offset: number; length?: number } | undefined, ifRange: string | undefined, signal: AbortSignal): Promise<BlobBody>;
+  open(
+    span: { offset: number; length?: number } | undefined,
+    ifRange: string | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobBody>;
   /** The first answer: the whole size in bytes, when known. */
   onSize(size: number | undefined): void;
   /** Takes bytes; its promise is the back-pressure. */
@@ -156,13 +160,22 @@ export class Download {
       try {
         if (await this.stream(run)) return;
         // A clean end before the expected one is a broken connection too.
-        throw new Failure('UPSTREAM_ERROR', 'the upstream registry sent a short body', { origin: 'upstream', retryable: true });
+        throw new Failure('UPSTREAM_ERROR', 'the upstream registry sent a short body', {
+          origin: 'upstream',
+          retryable: true,
+        });
       } catch (error) {
         if (this.abort.signal.aborted) throw this.failure ?? this.abort.signal.reason;
         const failure = Failure.of(error);
         fruitless = run.position > before ? 1 : fruitless + 1;
         // Before the first byte the upstream's own answer is the answer; later a hiccup is worth a new try.
-        if (!failure.retryable || failure.reason === 'UPSTREAM_PAUSED' || !this.answered || fruitless >= this.options.tries) throw failure;
+        if (
+          !failure.retryable ||
+          failure.reason === 'UPSTREAM_PAUSED' ||
+          !this.answered ||
+          fruitless >= this.options.tries
+        )
+          throw failure;
         this.ports.onEvent('resume');
         await sleep(backoff(fruitless, 100, 3000), this.abort.signal);
       } finally {
@@ -184,7 +197,8 @@ export class Download {
     run.body = body;
     this.learn(run, body);
     let offset = body.offset;
-    if (offset > run.position) throw new Failure('UPSTREAM_ERROR', 'the upstream registry sent another range', { origin: 'upstream' });
+    if (offset > run.position)
+      throw new Failure('UPSTREAM_ERROR', 'the upstream registry sent another range', { origin: 'upstream' });
     if (offset < run.position) {
       this.ranges = false;
       this.ports.onEvent('restart');
@@ -196,7 +210,11 @@ export class Download {
         const from = Math.max(0, run.position - offset);
         const to = Math.min(bytes.length, run.limit - offset);
         offset += bytes.length;
-        if (this.size !== undefined && offset > this.size) throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent too long a body', { origin: 'upstream', retryable: false });
+        if (this.size !== undefined && offset > this.size)
+          throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent too long a body', {
+            origin: 'upstream',
+            retryable: false,
+          });
         if (to <= from) continue;
         const chunk = from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
         const at = run.position;
@@ -210,7 +228,11 @@ export class Download {
     } finally {
       clearInterval(slow.timer);
     }
-    if (slow.gaveUp) throw new Failure('UPSTREAM_TIMEOUT', 'the upstream registry is too slow', { origin: 'upstream', retryable: true });
+    if (slow.gaveUp)
+      throw new Failure('UPSTREAM_TIMEOUT', 'the upstream registry is too slow', {
+        origin: 'upstream',
+        retryable: true,
+      });
     if (this.size === undefined) {
       this.size = run.position;
       run.limit = run.position;
@@ -227,7 +249,10 @@ export class Download {
       this.size = body.size;
       run.limit = body.size;
     } else if (body.size !== undefined && body.size !== this.size) {
-      throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent a blob of another size', { origin: 'upstream', retryable: false });
+      throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent a blob of another size', {
+        origin: 'upstream',
+        retryable: false,
+      });
     }
     this.ports.onSize(this.size);
   }

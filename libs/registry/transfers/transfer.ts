@@ -60,7 +60,8 @@ export class Transfer implements RunningTransfer {
     this.total = size;
     this.download = new Download(
       {
-        open: (span, ifRange, signal) => upstream.getBlob(repository, digest, span, { signal, ...(ifRange ? { ifRange } : {}) }),
+        open: (span, ifRange, signal) =>
+          upstream.getBlob(repository, digest, span, { signal, ...(ifRange ? { ifRange } : {}) }),
         onSize: (known) => this.learnSize(known),
         write: (offset, chunk) => this.write(offset, chunk),
         onEvent: (event) => this.events.onEvent?.(event),
@@ -199,8 +200,8 @@ export class Transfer implements RunningTransfer {
   private async drain(): Promise<void> {
     while (this.unwritten > 0) {
       if (this.abortion.signal.aborted) throw this.abortion.signal.reason;
-      const { promise } = (this.drained ??= new Deferred());
-      await promise;
+      this.drained ??= new Deferred();
+      await this.drained.promise;
       if (this.unwritten > 0) await new Promise(setImmediate);
     }
   }
