@@ -28,6 +28,11 @@ export interface BlobStore {
   list(): AsyncIterable<{ digest: Digest; size: number }>;
   /** Removes ingests, spool files and multipart uploads older than `olderThanMs` that no living ingest of this process owns. */
   sweep(olderThanMs: number): Promise<number>;
+  /**
+   * Drops what dead processes left of unfinished ingests of `digest`: whoever takes over a pull calls it. It cannot tell
+   * dead from living ones of other processes, so only the holder of the lease may.
+   */
+  abandon(digest: Digest): Promise<void>;
   /** Resolves when the store answers; rejects with the reason when not. For readiness. */
   ping(): Promise<void>;
   /** Aborts living ingests and frees sockets. */
@@ -55,14 +60,18 @@ export interface Ingest {
   readonly digest: Digest;
   /** Every byte before this offset is written. */
   readonly frontier: number;
-  /** Writes `chunk` at `offset`; the buffer may be reused once the promise resolves. Writing past `size` rejects. */
+  /**
+   * Writes `chunk` at `offset`; the buffer may be reused once the promise resolves. Bytes written before are left as
+   * they are. Rejects with Failure UPSTREAM_CONTENT past `size`; with UNAVAILABLE, origin `store`, when there is no room
+   * (the disk is full) or the disk fails, and the ingest is aborted then. The disk may fail an earlier write's bytes.
+   */
   write(offset: number, chunk: Buffer): Promise<void>;
   /** Reads written bytes into `into`; returns how many (at least 1). The caller asks only for what was written. */
   read(offset: number, into: Buffer): Promise<number>;
   /**
    * Checks size and digest, then makes the blob visible atomically. Rejects with Failure UPSTREAM_CONTENT on a
-   * mismatch; nothing is visible then. Committing a digest that is present already succeeds.
-   * Returns the size in bytes.
+   * mismatch; nothing is visible then. With UNAVAILABLE, origin `store`, it may be called again. Committing a digest that
+   * is present already succeeds. Returns the size in bytes.
    */
   commit(): Promise<number>;
   /**

@@ -1,0 +1,18 @@
+import { Failure } from '#oci';
+import { isCode } from './file.js';
+
+/** What went wrong in the store, as clients may see it. Failures pass unchanged; the cause is for the log. */
+export function storeFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  const message = isCode(error, 'ENOSPC', 'EDQUOT') ? 'the blob store is full' : 'the blob store is not available';
+  return new Failure('UNAVAILABLE', message, { origin: 'store', cause: error });
+}
+
+/** The bytes are gone; whoever holds a row that says otherwise pulls again. */
+export function blobGone(cause?: unknown): Failure {
+  return new Failure('BLOB_UNKNOWN', undefined, { origin: 'store', cause });
+}
+
+export function refusedContent(message: string): Failure {
+  return new Failure('UPSTREAM_CONTENT', message, { origin: 'upstream' });
+}

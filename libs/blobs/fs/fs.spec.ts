@@ -1,0 +1,36 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Digest } from '#oci';
+import { createFsBlobStore } from '../adapters.js';
+import { blobStoreContract } from '../blobs.contract.js';
+import { ingestContract } from '../ingest.contract.js';
+import type { BlobStore } from '../port.js';
+import type { BlobStoreHarness } from '../samples.contract.js';
+
+async function startFs(): Promise<BlobStoreHarness & { root: string }> {
+  const root = await mkdtemp(path.join(tmpdir(), 'blobs-fs-'));
+  const stores: BlobStore[] = [];
+  const open = () => {
+    const store = createFsBlobStore({ path: root });
+    stores.push(store);
+    return store;
+  };
+  return {
+    root,
+    store: open(),
+    another: open,
+    unfinished: async (digest: Digest) => {
+      const names = await readdir(path.join(root, 'ingest')).catch(() => []);
+      return names.filter((name) => name.startsWith(digest.replace(':', '-'))).length;
+    },
+    expression: `adapters.createFsBlobStore({ path: ${JSON.stringify(root)} })`,
+    close: async () => {
+      for (const store of stores) await store.close();
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
+
+describe('file system: ingest', () => ingestContract(startFs));
+describe('file system: store', () => blobStoreContract(startFs));

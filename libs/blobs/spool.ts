@@ -1,0 +1,200 @@
+import { mkdir, rename, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { BufferPool } from './buffers.js';
+import { closeFile, isCode, openFile, readAt, syncFile, writeAt } from './file.js';
+import type { Span } from './port.js';
+import { SpanSet } from './spans.js';
+
+/**
+ * Bodies arrive in pieces of 16 to 64 KiB, and a trip through the thread pool per piece bounds a transfer to about
+ * 0.3 GB/s; gathered into blocks of this size it is five times that.
+ */
+const BLOCK = 256 * 1024;
+/** Blocks being filled (one per connection) and being written: at most 3 MiB of memory per ingest. */
+const MAX_FILLING = 8;
+const MAX_FLUSHING = 4;
+const blocks = new BufferPool(BLOCK, 256);
+
+/** Written bytes that are not in the file yet. */
+interface Extent {
+  readonly offset: number;
+  readonly room: number;
+  length: number;
+  readonly buffer: Buffer;
+  readonly pooled: boolean;
+}
+
+/**
+ * The bytes of a running transfer: a local file with a bounded write-behind in front, written in any order and read
+ * back at once, from memory where they are still there. A blob of one block touches the disk only when asked to.
+ *
+ * A byte that was written once is never overwritten: what was hashed is what is stored and read.
+ */
+export class SpoolFile {
+  private readonly spans = new SpanSet();
+  private readonly filling: Extent[] = [];
+  private readonly flushing = new Map<Extent, Promise<void>>();
+  private file?: Promise<number>;
+  private failure?: { readonly error: unknown };
+  private named = false;
+  private closing?: Promise<void>;
+
+  constructor(readonly path: string) {}
+
+  get frontier(): number {
+    return this.spans.frontier;
+  }
+
+  get end(): number {
+    return this.spans.end;
+  }
+
+  has(span: Span): boolean {
+    return this.spans.has(span);
+  }
+
+  /**
+   * Takes over what of `chunk` is not written yet, telling `taken` of each piece as soon as it can be read.
+   * Rejects with the file's error, perhaps of an earlier write.
+   */
+  async write(offset: number, chunk: Buffer, taken: (offset: number, piece: Buffer) => void): Promise<void> {
+    let done = 0;
+    while (done < chunk.length) {
+      if (this.closing) throw new Error('write after release');
+      if (this.failure) throw this.failure.error;
+      const at = offset + done;
+      const known = this.spans.runAt(at);
+      if (known > 0) {
+        done += Math.min(known, chunk.length - done);
+        continue;
+      }
+      if (this.flushing.size >= MAX_FLUSHING) {
+        await Promise.race(this.flushing.values());
+        continue;
+      }
+      const extent = this.extentAt(at);
+      const length = Math.min(this.spans.gapAt(at, chunk.length - done), extent.room - extent.length);
+      const piece = chunk.subarray(done, done + length);
+      piece.copy(extent.buffer, extent.length);
+      extent.length += length;
+      this.spans.add({ offset: at, length });
+      if (extent.length === extent.room) this.flushOne(extent);
+      done += length;
+      taken(at, piece);
+    }
+  }
+
+  /** Reads written bytes; returns how many, at least 1. */
+  async read(offset: number, into: Buffer): Promise<number> {
+    if (this.closing) throw new Error('read after release');
+    let limit = Math.min(into.length, this.spans.runAt(offset));
+    if (limit === 0) throw new Error(`read at ${offset}: not written`);
+    for (const extent of this.extents()) {
+      if (extent.offset <= offset && offset < extent.offset + extent.length) {
+        const from = offset - extent.offset;
+        return extent.buffer.copy(into, 0, from, Math.min(extent.length, from + limit));
+      }
+      if (extent.offset > offset) limit = Math.min(limit, extent.offset - offset);
+    }
+    // Read by the descriptor: the name may be gone, after an abort, or the blob's, after a commit.
+    const count = await readAt(await this.open(), into.subarray(0, limit), offset);
+    if (count === 0) throw new Error(`spool file is shorter than what was written to it`);
+    return count;
+  }
+
+  /** Fills `into` from `offset` on. */
+  async readFully(offset: number, into: Buffer): Promise<void> {
+    for (let done = 0; done < into.length; ) done += await this.read(offset + done, into.subarray(done));
+  }
+
+  /** Everything written is on the disk when this resolves, and survives a power cut. */
+  async sync(): Promise<void> {
+    for (const extent of [...this.filling]) this.flushOne(extent);
+    await Promise.all(this.flushing.values());
+    if (this.failure) throw this.failure.error;
+    await syncFile(await this.open());
+  }
+
+  /** Moves the file to where blobs are; it stays readable here. */
+  async moveTo(target: string): Promise<void> {
+    await rename(this.path, target).catch(async (error) => {
+      if (!isCode(error, 'ENOENT')) throw error;
+      await mkdir(path.dirname(target), { recursive: true });
+      await rename(this.path, target);
+    });
+    this.named = false;
+  }
+
+  /** Frees the disk space once the last reader is gone; the bytes stay readable until `close`. */
+  async unlink(): Promise<void> {
+    await this.file?.catch(() => {});
+    if (!this.named) return;
+    this.named = false;
+    await unlink(this.path).catch((error) => {
+      if (!isCode(error, 'ENOENT')) throw error;
+    });
+  }
+
+  close(): Promise<void> {
+    this.closing ??= (async () => {
+      await Promise.all(this.flushing.values());
+      for (const extent of this.filling.splice(0)) recycle(extent);
+      const fd = await this.file?.catch(() => undefined);
+      if (fd !== undefined) await closeFile(fd);
+    })();
+    return this.closing;
+  }
+
+  private *extents(): Iterable<Extent> {
+    yield* this.filling;
+    yield* this.flushing.keys();
+  }
+
+  private extentAt(offset: number): Extent {
+    const open = this.filling.find((e) => e.offset + e.length === offset);
+    if (open) return open;
+    if (this.filling.length >= MAX_FILLING) this.flushOne(this.filling[0]!);
+    const buffer = blocks.take();
+    const extent = {
+      offset,
+      // Up to the next boundary, so that the following blocks are aligned to pages.
+      room: BLOCK - (offset % BLOCK),
+      length: 0,
+      buffer: buffer ?? Buffer.allocUnsafeSlow(BLOCK),
+      pooled: buffer !== undefined,
+    };
+    this.filling.push(extent);
+    return extent;
+  }
+
+  private flushOne(extent: Extent): void {
+    this.filling.splice(this.filling.indexOf(extent), 1);
+    const flush = this.open()
+      .then((fd) => writeAt(fd, extent.buffer.subarray(0, extent.length), extent.offset))
+      .catch((error) => {
+        this.failure ??= { error };
+      })
+      .finally(() => {
+        this.flushing.delete(extent);
+        recycle(extent);
+      });
+    this.flushing.set(extent, flush);
+  }
+
+  private open(): Promise<number> {
+    this.file ??= (async () => {
+      const fd = await openFile(this.path, 'wx+').catch(async (error) => {
+        if (!isCode(error, 'ENOENT')) throw error;
+        await mkdir(path.dirname(this.path), { recursive: true });
+        return openFile(this.path, 'wx+');
+      });
+      this.named = true;
+      return fd;
+    })();
+    return this.file;
+  }
+}
+
+function recycle(extent: Extent): void {
+  if (extent.pooled) blocks.give(extent.buffer);
+}
