@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { makeCertificates } from '../upstream/certificates.js';
 import { programPath } from './local.js';
 import { httpStatus } from './probe.js';
 import type { Service } from './service.js';
@@ -11,7 +10,7 @@ import { startService } from './start.js';
 export interface DockerRegistryOptions {
   /** Asks for basic authentication; the credentials are in the result. */
   htpasswd?: boolean;
-  /** HTTPS with a certificate for 127.0.0.1 and localhost; its PEM is in the result. */
+  /** HTTPS with a certificate for 127.0.0.1 and localhost; the authority that signed it is in the result. */
   tls?: boolean;
   /** An existing directory to keep the content in (local servers only); else it goes with the service. */
   storage?: string;
@@ -22,7 +21,7 @@ export interface DockerRegistryService extends Service {
   url: string;
   endpoint: string;
   credentials: { user: string; password: string } | undefined;
-  /** PEM of the self-signed certificate. */
+  /** PEM of the authority that signed the certificate. */
   ca: string | undefined;
 }
 
@@ -35,8 +34,12 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
   const directory = await mkdtemp(join(tmpdir(), 'ociregistry-upstream-'));
   const remove = () => rm(directory, { recursive: true, force: true });
   try {
-    const certificate = options.tls ? await selfSigned(directory) : undefined;
-    const ca = certificate && (await readFile(certificate.cert, 'utf8'));
+    const certificates = options.tls ? makeCertificates() : undefined;
+    const [cert, key] = [join(directory, 'tls.crt'), join(directory, 'tls.key')];
+    if (certificates) {
+      await writeFile(cert, certificates.cert);
+      await writeFile(key, certificates.key);
+    }
     const users = join(directory, 'htpasswd');
     await writeFile(users, htpasswdLine);
     const scheme = options.tls ? 'https' : 'http';
@@ -46,8 +49,8 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
       OTEL_TRACES_EXPORTER: 'none',
       ...(options.htpasswd && { REGISTRY_AUTH: 'htpasswd', REGISTRY_AUTH_HTPASSWD_REALM: 'test' }),
     };
-    const paths = (cert: string, key: string, htpasswd: string) => ({
-      ...(options.tls && { REGISTRY_HTTP_TLS_CERTIFICATE: cert, REGISTRY_HTTP_TLS_KEY: key }),
+    const paths = (certPath: string, keyPath: string, htpasswd: string) => ({
+      ...(options.tls && { REGISTRY_HTTP_TLS_CERTIFICATE: certPath, REGISTRY_HTTP_TLS_KEY: keyPath }),
       ...(options.htpasswd && { REGISTRY_AUTH_HTPASSWD_PATH: htpasswd }),
     });
     const service = await startService({
@@ -58,8 +61,8 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
         env: { ...env, ...paths('/tls.crt', '/tls.key', '/htpasswd') },
         files: [
           { source: users, target: '/htpasswd' },
-          ...(certificate ? [{ source: certificate.cert, target: '/tls.crt' }] : []),
-          ...(certificate ? [{ source: certificate.key, target: '/tls.key' }] : []),
+          ...(certificates ? [{ source: cert, target: '/tls.crt' }] : []),
+          ...(certificates ? [{ source: key, target: '/tls.key' }] : []),
         ],
       },
       local: async (own, port) => {
@@ -68,11 +71,11 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
         const storage = { filesystem: { rootdirectory: options.storage ?? join(own, 'storage') } };
         // JSON is YAML.
         await writeFile(config, JSON.stringify({ version: 0.1, storage, http: { addr: `127.0.0.1:${port}` } }));
-        const local = paths(certificate?.cert ?? '', certificate?.key ?? '', users);
+        const local = paths(cert, key, users);
         return { command, args: ['serve', config], env: { ...env, ...local } };
       },
       probe: async (port) => {
-        const status = await httpStatus(`${scheme}://127.0.0.1:${port}/v2/`, ca);
+        const status = await httpStatus(`${scheme}://127.0.0.1:${port}/v2/`, certificates?.ca);
         if (status !== (options.htpasswd ? 401 : 200)) throw new Error(`/v2/ answered ${status}`);
       },
     });
@@ -82,7 +85,7 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
       url,
       endpoint: url,
       credentials: options.htpasswd ? credentials : undefined,
-      ca,
+      ca: certificates?.ca,
       async stop() {
         await stop();
         await remove();
@@ -92,12 +95,4 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
     await remove();
     throw error;
   }
-}
-
-async function selfSigned(directory: string): Promise<{ cert: string; key: string }> {
-  const [cert, key] = [join(directory, 'tls.crt'), join(directory, 'tls.key')];
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '30'];
-  await promisify(execFile)('openssl', ['req', '-x509', ...kind, ...subject, '-keyout', key, '-out', cert]);
-  return { cert, key };
 }

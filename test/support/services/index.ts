@@ -1,4 +1,4 @@
-export { type DockerRegistryOptions, type DockerRegistryService, startDockerRegistry } from './docker-registry.js';
+export { type DockerRegistryService, startDockerRegistry } from './docker-registry.js';
 export { type NatsService, startNats } from './nats.js';
 export { type PostgresService, startPostgres } from './postgres.js';
 export { freePort } from './probe.js';
