@@ -11,7 +11,8 @@ export const DOCKER_IMAGE_CONFIG = 'application/vnd.docker.container.image.v1+js
 
 /**
  * The Accept of every manifest request to an upstream. Always the full list: a shorter one makes some registries answer
- * 404 or a converted manifest. Schema 1 stands late, `*` + `/*` last for types that nobody has listed yet.
+ * 404 or a converted manifest. Schema 1 stands late; the wildcard is for types that
+ * nobody has listed yet.
  */
 export const MANIFEST_ACCEPT = [
   OCI_INDEX,
