@@ -30,7 +30,8 @@ export interface Key {
   readonly variable?: string;
 }
 
-const ENV_PREFIX = 'OCIREGISTRY_';
+/** Start of the names of all environment variables. */
+export const ENV_PREFIX = 'OCIREGISTRY_';
 
 /** Every key, parents before children. */
 export const KEYS: ReadonlyMap<string, Key> = collect();
@@ -102,11 +103,23 @@ function published(node: Json, required: boolean): Json {
     const { description, ...object } = out;
     return { description, anyOf: [{ type: ['string', 'null'] }, { type: 'array', items: { type: 'string' } }, object] };
   }
+  if (Array.isArray(out.enum)) {
+    // Words are taken in any letter case; the list is what editors offer.
+    const { enum: words, type: _type, ...others } = out;
+    const pattern = `^(${(words as string[]).map(anyCase).join('|')})$`;
+    return {
+      ...others,
+      anyOf: [{ enum: required ? words : [...(words as string[]), null] }, { type: 'string', pattern }],
+    };
+  }
   if (required) return out;
   if (out.anyOf) out.anyOf = [...out.anyOf, { type: 'null' }];
   else if (out.type) out.type = [...typesOf(out), 'null'];
-  if (Array.isArray(out.enum)) out.enum = [...out.enum, null];
   return out;
+}
+
+function anyCase(word: string): string {
+  return word.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`);
 }
 
 function collect(): Map<string, Key> {

@@ -1,4 +1,4 @@
-import { KEYS, type Key, keyAt } from './keys.js';
+import { ENV_PREFIX, KEYS, type Key, keyAt } from './keys.js';
 import { nearest, type Problem, type Source } from './problems.js';
 import { newTree, type Path, putAt, type Tree, transform } from './tree.js';
 
@@ -44,8 +44,7 @@ export function environmentLayer(
   // Shorter names first, so that a whole section may be given as JSON and one of its keys beside it.
   for (const variable of Object.keys(env).sort((a, b) => a.length - b.length)) {
     const value = env[variable];
-    if (value === undefined || !variable.startsWith('OCIREGISTRY_') || variable.startsWith('OCIREGISTRY_TEST_'))
-      continue;
+    if (value === undefined || !variable.startsWith(ENV_PREFIX) || variable.startsWith(`${ENV_PREFIX}TEST_`)) continue;
     const key = byVariable.get(variable);
     if (KUBERNETES.test(variable) && !key) continue;
     if (variable.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value)) continue;
@@ -77,11 +76,10 @@ export function environmentLayer(
 }
 
 export function unknownVariable(variable: string): Problem {
-  const near = nearest(
-    variable,
-    [...KEYS.values()].flatMap((key) => key.variable ?? []),
-  );
-  const reason = near ? `unknown variable; did you mean ${near}?` : 'unknown variable';
+  const withoutPrefix = (name: string) => name.slice(ENV_PREFIX.length);
+  const names = [...KEYS.values()].flatMap((key) => (key.variable ? withoutPrefix(key.variable) : []));
+  const near = nearest(withoutPrefix(variable), names);
+  const reason = near ? `unknown variable; did you mean ${ENV_PREFIX}${near}?` : 'unknown variable';
   return { key: '', reason, source: { kind: 'environment', variable } };
 }
 

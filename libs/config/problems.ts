@@ -61,7 +61,7 @@ export function unknownKey(path: Path): string {
 /** The candidate that differs least, when it is near enough to be a slip. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const plain = (text: string) => text.toLowerCase().replace(/[_-]/g, '');
-  const limit = Math.max(1, Math.floor(name.length / 3));
+  const limit = Math.max(1, Math.floor(plain(name).length / 3));
   let best: string | undefined;
   let least = limit + 1;
   for (const candidate of name.length > 64 ? [] : candidates) {

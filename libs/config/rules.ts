@@ -122,15 +122,12 @@ const ADMIN_PORT = 8081;
 
 /** The ports that the process opens, without those the system chooses. */
 function openPorts(tree: Tree, role: Role): Map<string, number> {
-  const ports = new Map<string, unknown>([
-    ['health', tree.health],
-    ['metrics', tree.metrics],
-    ['adminPort', tree.adminPort],
-  ]);
+  const ports = new Map<string, unknown>();
   if (role === 'all' || role === 'gateway') ports.set('port', tree.port ?? 8080);
   if (role === 'puller' || (role === 'all' && stackOf(tree, role) === 'distributed')) {
     ports.set('relay.port', valueAt(tree, ['relay', 'port']) ?? 8082);
   }
+  for (const key of ['health', 'metrics', 'adminPort']) ports.set(key, tree[key]);
   return new Map([...ports].filter((entry): entry is [string, number] => typeof entry[1] === 'number' && entry[1] > 0));
 }
 
