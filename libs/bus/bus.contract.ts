@@ -111,8 +111,8 @@ export function busContract<B extends Bus>(install: () => Promise<Installation<B
       await seen.reached(1);
       await bus.requestPull(pull(2));
       await seen.reached(3);
-      expect(seen.entries).toEqual([pull(1).key, pull(2).key, pull(1).key]);
       await empty();
+      expect(seen.entries.sort()).toEqual([pull(1).key, pull(1).key, pull(2).key].sort());
     });
 
     it('passes through Nest interceptors in both directions', async () => {

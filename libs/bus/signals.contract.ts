@@ -48,4 +48,16 @@ export function signalContract(given: () => { bus: Bus; connect: () => Promise<B
     expect(heard.entries).toEqual(['1', '2']);
     expect(left.entries).toEqual(['1']);
   });
+
+  it('are not heard by a handler that was added because of them', async () => {
+    const { bus } = given();
+    const late = new Journal<string>();
+    bus.onSignal('pull.finished', ({ key }) => {
+      if (key === '1') bus.onSignal('pull.finished', (payload) => late.add(payload.key));
+    });
+    bus.signal('pull.finished', finished('1'));
+    bus.signal('pull.finished', finished('2'));
+    await late.reached(1);
+    expect(late.entries).toEqual(['2']);
+  });
 }

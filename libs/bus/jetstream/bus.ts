@@ -57,7 +57,7 @@ export class JetStreamBus implements Bus {
   }
 
   signal<N extends SignalName>(name: N, payload: Signals[N]): void {
-    // The client would keep it in memory until NATS is back, when it is of no use any more.
+    // A closed connection throws, a broken one forgets.
     if (!this.link.ready) return;
     this.link.connection.publish(this.link.names.signals + name, this.encoder.encode(JSON.stringify(payload)));
   }

@@ -97,6 +97,11 @@ const empty = (bus: JetStreamBus) =>
     () => bus.depth().catch(() => undefined),
     (depth) => depth !== undefined && depth.interactive + depth.background === 0,
   );
+const away = (bus: JetStreamBus) =>
+  eventually(
+    async () => bus.link.ready,
+    (ready) => !ready,
+  );
 const requested = (bus: JetStreamBus, n: number) =>
   eventually(
     () => bus.requestPull(pull(n)).catch(() => 'refused' as const),
@@ -131,6 +136,48 @@ it('a message whose worker was cut off goes to another after the lease, and the 
   expect(atSecond.entries).toEqual([pull(1).key]);
   await first.close();
 }, 60_000);
+
+it('work that ends while NATS is away is acknowledged when it is back', async () => {
+  const { cable, servers } = await cableTo(nats);
+  const bus = await connect({ servers, lease: 600_000 });
+  const [seen, gate] = [new Journal<string>(), new Deferred()];
+  await work(bus, async ({ key }) => {
+    seen.add(key);
+    await gate.promise;
+    return done;
+  });
+  await bus.requestPull(pull(1));
+  await seen.reached(1);
+  cable.cut();
+  await away(bus);
+  gate.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  cable.mend();
+  await empty(bus);
+  expect(seen.entries).toHaveLength(1);
+}, 30_000);
+
+it('after a break a worker asks for no more messages than it has slots', async () => {
+  const { cable, servers } = await cableTo(nats);
+  const bus = await connect({ servers });
+  const [seen, gate] = [new Journal<string>(), new Deferred()];
+  await work(bus, async ({ key }) => {
+    seen.add(key);
+    await gate.promise;
+    return done;
+  });
+  await bus.requestPull(pull(1));
+  await seen.reached(1);
+  cable.cut();
+  await away(bus);
+  cable.mend();
+  for (let n = 2; n < 12; n++) await requested(bus, n);
+  await seen.reached(slots.interactive);
+  const { delivered } = await bus.link.manager.consumers.info(bus.link.names.stream, 'interactive');
+  expect(delivered.consumer_seq).toBe(slots.interactive);
+  gate.resolve();
+  await empty(bus);
+}, 30_000);
 
 describe.each<[string, (service: NatsService) => Promise<void>]>([
   ['restarted', (service) => service.restart()],
@@ -183,10 +230,7 @@ it('a pull asked for in a short break is queued when NATS is back', async () => 
   const { cable, servers } = await cableTo(nats);
   const bus = await connect({ servers });
   cable.cut();
-  await eventually(
-    async () => bus.link.ready,
-    (ready) => !ready,
-  );
+  await away(bus);
   const answer = bus.requestPull(pull(1));
   cable.mend();
   await expect(answer).resolves.toMatch(/queued|coalesced/);

@@ -6,6 +6,9 @@ import type { JetStreamBus } from './bus.js';
 import { LaneFetcher } from './lane-fetcher.js';
 import type { Link } from './link.js';
 
+/** Milliseconds that the fate of a message is kept for NATS to come back. */
+const SETTLE_BOUND = 600_000;
+
 /** Nest transport over the JetStream work queue. Shares the bus's connection, and is closed before it. */
 export class JetStreamStrategy extends PullServer {
   private readonly link: Link;
@@ -72,18 +75,23 @@ export class JetStreamStrategy extends PullServer {
     } catch {
       delay = retryDelay(message.info.deliveryCount);
     }
+    this.slots.release(lane);
+    this.fill();
+    await this.settle(message, delay);
+  }
+
+  /** While NATS is away the client forgets what it is given; the message would stay taken until its lease ends. */
+  private async settle(message: JsMsg, delay: number | undefined): Promise<void> {
     try {
+      if (!this.link.ready) await this.link.whenReady(SETTLE_BOUND);
       if (delay === undefined) message.ack();
       else message.nak(delay);
     } catch (error) {
-      // The connection was closed before its workers: another one gets the message after the lease.
-      this.logger.warn(`a message keeps its lease: ${error instanceof Error ? error.message : error}`);
+      this.logger.warn(`a message is left to its lease: ${error instanceof Error ? error.message : error}`);
     }
-    this.slots.release(lane);
-    this.fill();
   }
 
-  /** While NATS is away the client would only collect heartbeats in memory. */
+  /** A closed connection throws, a broken one forgets. */
   private working(message: JsMsg): void {
     if (this.link.ready) message.working();
   }
