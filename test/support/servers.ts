@@ -1,0 +1,174 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { freePort, startNats, startPostgres, startS3 } from './services/index.js';
+
+const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
+const START_MS = 90_000;
+
+export type StackName = 'standalone' | 'distributed';
+
+/** One `ociregistry serve` process, built, started as a user would. */
+export class ServerProcess {
+  private child: ChildProcess | undefined;
+  private output = '';
+
+  private constructor(
+    private readonly args: readonly string[],
+    /** Base URL of the registry; of the admin port for a role without one. */
+    readonly url: string,
+    readonly admin: string,
+  ) {}
+
+  static async start(role: string, config: object, directory: string): Promise<ServerProcess> {
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const file = join(directory, `${role}-${port}.yaml`);
+    writeFileSync(file, stringify({ ...config, port, adminPort, host: '127.0.0.1' }));
+    const server = new ServerProcess(
+      ['serve', '--role', role, '--config-file', file],
+      `http://127.0.0.1:${port}`,
+      `http://127.0.0.1:${adminPort}`,
+    );
+    await server.start();
+    return server;
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [MAIN, ...this.args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = child;
+    child.stdout.on('data', (text) => this.keep(text));
+    child.stderr.on('data', (text) => this.keep(text));
+    const deadline = Date.now() + START_MS;
+    while (!(await this.ready())) {
+      if (child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`the server did not start:\n${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async ready(): Promise<boolean> {
+    return fetch(`${this.admin}/health/ready`).then(
+      (response) => response.ok,
+      () => false,
+    );
+  }
+
+  get pid(): number {
+    if (!this.child?.pid) throw new Error('not running');
+    return this.child.pid;
+  }
+
+  /** Everything it has printed. */
+  get log(): string {
+    return this.output;
+  }
+
+  /** Resolves with the exit code. */
+  stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const { child } = this;
+    this.child = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child?.exitCode ?? null);
+    return new Promise((resolve) => {
+      child.once('exit', (code) => resolve(code));
+      child.kill(signal);
+    });
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  private keep(text: Buffer): void {
+    this.output = (this.output + text.toString()).slice(-200_000);
+  }
+}
+
+/** A running installation of either stack, with everything that it needs. */
+export interface Installation {
+  readonly name: StackName;
+  /** Registry URLs; two on the distributed stack. */
+  readonly gateways: readonly ServerProcess[];
+  /** Processes that download; the gateway itself on the standalone stack. */
+  readonly pullers: readonly ServerProcess[];
+  readonly services: { readonly postgres?: Restartable; readonly nats?: Restartable; readonly s3?: Restartable };
+  restartAll(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+interface Restartable {
+  restart(): Promise<void>;
+}
+
+/** `upstreams`: hosts that are reached over plain http. */
+export async function install(
+  name: StackName,
+  upstreams: readonly string[],
+  extra: object = {},
+): Promise<Installation> {
+  const directory = mkdtempSync(join(tmpdir(), 'ociregistry-e2e-'));
+  const config = {
+    registries: upstreams.map((host) => ({ name: host, scheme: 'http' })),
+    logLevel: 'debug',
+    pulls: { lease: '3s' },
+    ...extra,
+  };
+  return name === 'standalone' ? standalone(config, directory) : distributed(config, directory);
+}
+
+async function standalone(config: object, directory: string): Promise<Installation> {
+  const server = await ServerProcess.start('all', { ...config, dataDir: join(directory, 'data') }, directory);
+  return {
+    name: 'standalone',
+    gateways: [server],
+    pullers: [server],
+    services: {},
+    restartAll: () => server.restart(),
+    stop: async () => {
+      await server.stop();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function distributed(config: object, directory: string): Promise<Installation> {
+  const [postgres, nats, s3] = await Promise.all([startPostgres({ version: 17 }), startNats(), startS3()]);
+  const shared = {
+    ...config,
+    metadata: { url: postgres.url },
+    bus: { nats: nats.url },
+    blobs: { s3: { endpoint: s3.endpoint, bucket: 'ociregistry', accessKey: s3.accessKey, secretKey: s3.secretKey } },
+  };
+  const one = async (role: string, n: number) =>
+    ServerProcess.start(
+      role,
+      { ...shared, dataDir: join(directory, `${role}${n}`), relay: { port: await freePort(), advertise: '127.0.0.1' } },
+      directory,
+    );
+  // All at once: ten processes may start together.
+  const started = await Promise.all([one('gateway', 1), one('gateway', 2), one('puller', 1), one('puller', 2)]);
+  const [gateways, pullers] = [started.slice(0, 2), started.slice(2)];
+  return {
+    name: 'distributed',
+    gateways,
+    pullers,
+    services: { postgres, nats, s3 },
+    restartAll: async () => {
+      await Promise.all(started.map((server) => server.restart()));
+    },
+    stop: async () => {
+      await Promise.all(started.map((server) => server.stop()));
+      await Promise.all([postgres.stop(), nats.stop(), s3.stop()]);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The stacks that a suite runs on: both, or the one that `STACK` names. */
+export function stacks(): StackName[] {
+  const all: StackName[] = ['standalone', 'distributed'];
+  const { STACK } = process.env;
+  return STACK ? all.filter((name) => name === STACK) : all;
+}
