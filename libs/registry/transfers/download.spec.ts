@@ -1,0 +1,181 @@
+import fc from 'fast-check';
+import { Failure } from '#oci';
+import type { BlobBody } from '#upstream';
+import { DOWNLOAD_DEFAULTS, Download, type DownloadOptions } from './download.js';
+
+const MiB = 2 ** 20;
+const OPTIONS: DownloadOptions = { ...DOWNLOAD_DEFAULTS, tries: 3 };
+
+interface Behaviour {
+  readonly ranges: boolean;
+  readonly tellSize: boolean;
+  /** Bytes after which the nth connection breaks; undefined: it does not. */
+  readonly breaks: (connection: number) => number | undefined;
+}
+
+/** An upstream of one blob, as the port describes it. */
+class Source {
+  opened: ({ offset: number; length?: number } | undefined)[] = [];
+  sent = 0;
+
+  constructor(
+    private readonly bytes: Buffer,
+    private readonly behaviour: Behaviour,
+  ) {}
+
+  async open(span: { offset: number; length?: number } | undefined): Promise<BlobBody> {
+    const connection = this.opened.push(span) - 1;
+    const { ranges, tellSize, breaks } = this.behaviour;
+    const offset = ranges && span ? span.offset : 0;
+    const end = ranges && span?.length ? Math.min(span.offset + span.length, this.bytes.length) : this.bytes.length;
+    let aborted = false;
+    const limit = breaks(connection);
+    const source = this;
+    async function* body() {
+      for (let at = offset; at < end; ) {
+        const stop = Math.min(at + 100, end, limit === undefined ? end : offset + limit);
+        if (stop <= at || aborted)
+          throw new Failure('UPSTREAM_ERROR', 'broken', { origin: 'upstream', retryable: true });
+        const chunk = source.bytes.subarray(at, stop);
+        source.sent += chunk.length;
+        yield chunk;
+        at = stop;
+      }
+    }
+    return {
+      offset,
+      ranges,
+      ...(tellSize ? { size: this.bytes.length } : {}),
+      body: body(),
+      abort: () => {
+        aborted = true;
+      },
+    };
+  }
+}
+
+async function download(
+  source: Source,
+  bytes: Buffer,
+  size: number | undefined,
+  demands: number[] = [],
+): Promise<Buffer> {
+  const into = Buffer.alloc(bytes.length);
+  const written = new Uint8Array(bytes.length);
+  const job: Download = new Download(
+    {
+      open: (span) => source.open(span),
+      onSize: () => {},
+      write: async (offset, chunk) => {
+        chunk.copy(into, offset);
+        for (let i = 0; i < chunk.length; i++) written[offset + i]!++;
+        const demand = demands.pop();
+        if (demand !== undefined) job.demand(demand % bytes.length);
+      },
+      onEvent: () => {},
+    },
+    OPTIONS,
+    size,
+  );
+  expect(await job.run(new AbortController().signal)).toBe(bytes.length);
+  // Every byte is handed on exactly once, whatever broke.
+  expect(written.every((times) => times === 1)).toBe(true);
+  return into;
+}
+
+const pattern = (length: number) => Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255));
+
+describe('Download', () => {
+  it('is one plain GET when nothing goes wrong', async () => {
+    const bytes = pattern(5000);
+    const source = new Source(bytes, { ranges: true, tellSize: true, breaks: () => undefined });
+    expect((await download(source, bytes, undefined)).equals(bytes)).toBe(true);
+    expect(source.opened).toEqual([undefined]);
+    expect(source.sent).toBe(5000);
+  });
+
+  it('hands every byte on once, wherever connections break, with and without ranges and sizes', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 3000 }),
+        fc.boolean(),
+        fc.boolean(),
+        // The last connection holds; each earlier one brings something new, else the download rightly gives up.
+        fc.array(fc.integer({ min: 1, max: 3000 }), { maxLength: 2 }),
+        fc.array(fc.nat(3000), { maxLength: 5 }),
+        async (length, ranges, tellSize, breaks, demands) => {
+          const bytes = pattern(length);
+          const source = new Source(bytes, { ranges, tellSize, breaks: (n) => breaks[n] });
+          // Without a length, a break is an end like any other: then the descriptor's size must tell.
+          const result = await download(source, bytes, tellSize ? undefined : length, demands);
+          return result.equals(bytes);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  }, 60_000);
+
+  it('resumes at its place by range', async () => {
+    const bytes = pattern(4000);
+    const source = new Source(bytes, { ranges: true, tellSize: true, breaks: (n) => (n === 0 ? 1500 : undefined) });
+    await download(source, bytes, undefined);
+    expect(source.opened).toEqual([undefined, { offset: 1500 }]);
+    expect(source.sent).toBe(4000);
+  });
+
+  it('fails when tries bring nothing, with the reason of the last', async () => {
+    const bytes = pattern(4000);
+    const source = new Source(bytes, { ranges: true, tellSize: true, breaks: (n) => (n === 0 ? 1000 : 0) });
+    await expect(download(source, bytes, undefined)).rejects.toMatchObject({ reason: 'UPSTREAM_ERROR' });
+    expect(source.opened.length).toBeLessThanOrEqual(1 + OPTIONS.tries);
+  });
+
+  it('B35: a body longer than the descriptor says is refused', async () => {
+    const bytes = pattern(4000);
+    const chunked = new Source(bytes, { ranges: false, tellSize: false, breaks: () => undefined });
+    await expect(download(chunked, bytes, 3000)).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT' });
+    const declared = new Source(bytes, { ranges: true, tellSize: true, breaks: () => undefined });
+    await expect(download(declared, bytes, 3000)).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT' });
+  });
+
+  it('opens another connection for a reader that waits far ahead', async () => {
+    const bytes = Buffer.alloc(12 * MiB, 7);
+    const spans: ({ offset: number; length?: number } | undefined)[] = [];
+    let demanded = false;
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const job: Download = new Download(
+      {
+        open: async (span) => {
+          spans.push(span);
+          const start = span?.offset ?? 0;
+          const end = start + (span?.length ?? bytes.length - start);
+          async function* body() {
+            yield bytes.subarray(start, start + 1000);
+            // The first connection stalls until the second has brought what the reader wanted.
+            if (start === 0) await held;
+            yield bytes.subarray(start + 1000, end);
+            if (start > 0) release();
+          }
+          return { offset: start, size: bytes.length, ranges: true, body: body(), abort: () => release() };
+        },
+        onSize: () => {},
+        write: async () => {
+          if (demanded) return;
+          demanded = true;
+          // Once the rate of the first connection has fallen, it will not be there within a second.
+          const ask = setInterval(() => {
+            if (spans.length > 1) clearInterval(ask);
+            else job.demand(9 * MiB + 17);
+          }, 20);
+        },
+        onEvent: () => {},
+      },
+      OPTIONS,
+    );
+    expect(await job.run(new AbortController().signal)).toBe(bytes.length);
+    expect(spans.some((span) => span?.offset === 9 * MiB)).toBe(true);
+  });
+});
