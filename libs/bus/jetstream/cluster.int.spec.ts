@@ -50,7 +50,7 @@ beforeAll(async () => {
   const servers = nodes.map(({ url }) => url);
   // The cluster elects its leader first; until then setting up the queue is refused.
   const connected = await eventually(
-    () => connectJetStream({ servers, replicas: 3, lease: 2_000 }).catch(() => undefined),
+    () => connectJetStream({ servers, replicas: 3, lease: 10_000 }).catch(() => undefined),
     (answer) => answer !== undefined,
   );
   bus = connected as JetStreamBus;
