@@ -54,7 +54,8 @@ export class Failure extends Error implements FailureRecord {
   ) {
     super(message ?? FAILURES[reason].message, options.cause === undefined ? undefined : { cause: options.cause });
     this.origin = options.origin ?? (FAILURES[reason].status < 500 ? 'client' : 'internal');
-    this.retryable = options.retryable ?? FAILURES[reason].status >= 500;
+    // Bytes that were refused once are not asked for again by themselves: the next request does that.
+    this.retryable = options.retryable ?? (FAILURES[reason].status >= 500 && reason !== 'UPSTREAM_CONTENT');
     if (options.retryAfter !== undefined) this.retryAfter = options.retryAfter;
   }
 

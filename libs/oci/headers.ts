@@ -113,7 +113,8 @@ function addParam(params: Record<string, string>, match: RegExpExecArray): void 
 export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
   const text = value?.trim() ?? '';
   if (/^[0-9]+$/.test(text)) return Math.min(Number(text), MAX_RETRY_AFTER);
-  const at = HTTP_DATE.test(text) ? Date.parse(text) : Number.NaN;
+  // RFC 9110 5.6.7: asctime dates name no zone and mean GMT.
+  const at = HTTP_DATE.test(text) ? Date.parse(text.endsWith('GMT') ? text : `${text} GMT`) : Number.NaN;
   if (Number.isNaN(at)) return undefined;
   return Math.min(Math.max(Math.ceil((at - now) / 1000), 0), MAX_RETRY_AFTER);
 }

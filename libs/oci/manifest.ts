@@ -1,5 +1,6 @@
 import { isDigest } from './digest.js';
-import { isImageType, isIndexType, isObject, isSchema1Type, parseJsonObject } from './media-type.js';
+import { isObject, parseJsonObject } from './json.js';
+import { isImageType, isIndexType, isSchema1Type } from './media-type.js';
 import { formatPlatform } from './platform.js';
 import type { Descriptor, Digest, Platform } from './types.js';
 
@@ -21,6 +22,9 @@ export interface ParsedManifest {
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
 }
+
+const MAX_FIELD = 255;
+const UNSTORABLE = /[\0\p{Cs}]/u;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -107,8 +111,14 @@ function digestField(fields: Fields): Digest | undefined {
   return typeof digest === 'string' && isDigest(digest) ? digest : undefined;
 }
 
+/** Types and platform names; longer ones are no such thing and would not fit an index. */
 function stringField(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
+  return isStorable(value) && value !== '' && value.length <= MAX_FIELD ? value : undefined;
+}
+
+/** Databases refuse NUL and lone surrogates in text; a manifest that holds them must still be served. */
+function isStorable(value: unknown): value is string {
+  return typeof value === 'string' && !UNSTORABLE.test(value);
 }
 
 function list(value: unknown): readonly unknown[] {
@@ -117,6 +127,8 @@ function list(value: unknown): readonly unknown[] {
 
 function stringMap(value: unknown): Readonly<Record<string, string>> | undefined {
   if (!isObject(value)) return undefined;
-  const entries = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  const entries = Object.entries(value).filter(
+    (entry): entry is [string, string] => isStorable(entry[0]) && isStorable(entry[1]),
+  );
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

@@ -1,4 +1,4 @@
-import { Failure } from './failure.js';
+import { isObject, parseJsonObject } from './json.js';
 
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
@@ -55,28 +55,6 @@ export function isImageType(mediaType: string): boolean {
 
 export function isSchema1Type(mediaType: string): boolean {
   return SCHEMA1_TYPES.has(stripParameters(mediaType).toLowerCase());
-}
-
-/** The JSON object that every manifest is. Throws Failure UPSTREAM_CONTENT for HTML and anything else. */
-export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch (cause) {
-    throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent a manifest that is not JSON', {
-      origin: 'upstream',
-      cause,
-    });
-  }
-  if (!isObject(value))
-    throw new Failure('UPSTREAM_CONTENT', 'the upstream registry sent a manifest that is no JSON object', {
-      origin: 'upstream',
-    });
-  return value;
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /**
