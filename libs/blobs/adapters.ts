@@ -1,9 +1,20 @@
 import path from 'node:path';
 import { FsDriver, type FsDriverOptions } from './fs/driver.js';
 import type { BlobStore } from './port.js';
+import { S3Driver, type S3DriverOptions } from './s3/driver.js';
 import { VerifiedBlobStore } from './store.js';
 
 /** Blobs and their unfinished ingests on one file system. Touches nothing until it is used. */
 export function createFsBlobStore(options: FsDriverOptions): BlobStore {
   return new VerifiedBlobStore(new FsDriver(options), path.join(options.path, 'ingest'));
+}
+
+export interface S3BlobStoreOptions extends S3DriverOptions {
+  /** Directory for the spool files of running transfers; created when missing. Processes may share it. */
+  readonly spoolPath: string;
+}
+
+/** Blobs in an S3 bucket. Connects on first use, so S3 may be down now; `ping` tells. */
+export function createS3BlobStore({ spoolPath, ...s3 }: S3BlobStoreOptions): BlobStore {
+  return new VerifiedBlobStore(new S3Driver(s3), spoolPath);
 }

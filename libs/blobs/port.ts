@@ -22,7 +22,7 @@ export interface BlobStore {
   read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
   /** Starts writing. `size` is known for descriptors; without it the blob is as long as what was written. */
   ingest(digest: Digest, options?: IngestOptions): Promise<Ingest>;
-  /** Removes a committed blob; not an error when absent. Open reads finish. */
+  /** Removes a committed blob; not an error when absent. Open reads finish, or fail with BLOB_UNKNOWN. */
   remove(digest: Digest): Promise<void>;
   /** Every committed blob. */
   list(): AsyncIterable<{ digest: Digest; size: number }>;

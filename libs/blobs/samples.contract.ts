@@ -10,6 +10,8 @@ export interface BlobStoreHarness {
   another(): BlobStore;
   /** Spool files and unfinished uploads for `digest`, of anybody. */
   unfinished(digest: Digest): Promise<number>;
+  /** How many of those a process leaves that dies in the middle of a blob of several parts. */
+  readonly leftovers: number;
   /** How a child process makes the same store: an expression over the module `adapters`. */
   readonly expression: string;
   close(): Promise<void>;

@@ -1,0 +1,55 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Client } from 'minio';
+import type { Digest } from '#oci';
+import { type S3Service, startS3 } from '../../../test/support/services/index.js';
+import { createS3BlobStore } from '../adapters.js';
+import { blobStoreContract } from '../blobs.contract.js';
+import { ingestContract } from '../ingest.contract.js';
+import type { BlobStore } from '../port.js';
+import type { BlobStoreHarness } from '../samples.contract.js';
+
+let s3: S3Service;
+let tests = 0;
+
+async function start(): Promise<BlobStoreHarness> {
+  const spoolPath = await mkdtemp(path.join(tmpdir(), 'blobs-s3-'));
+  const { endpoint, region, accessKey, secretKey } = s3;
+  const bucket = 'blobs';
+  const prefix = `test/${tests++}`;
+  const options = { endpoint, region, bucket, prefix, accessKey, secretKey, pathStyle: true, spoolPath };
+  const stores: BlobStore[] = [];
+  const open = () => {
+    const store = createS3BlobStore(options);
+    stores.push(store);
+    return store;
+  };
+  const { hostname, port } = new URL(endpoint);
+  const client = new Client({ endPoint: hostname, port: Number(port), useSSL: false, accessKey, secretKey });
+  return {
+    store: open(),
+    another: open,
+    unfinished: async (digest: Digest) => {
+      const names = await readdir(spoolPath).catch(() => []);
+      const hex = digest.slice(digest.indexOf(':') + 1);
+      const key = `${prefix}/blobs/${digest.startsWith('sha256') ? 'sha256' : 'sha512'}/${hex.slice(0, 2)}/${hex}`;
+      const { uploads } = await client.listIncompleteUploadsQuery(bucket, key, '', '', '');
+      return names.filter((name) => name.startsWith(digest.replace(':', '-'))).length + uploads.length;
+    },
+    leftovers: 2,
+    expression: `adapters.createS3BlobStore(${JSON.stringify(options)})`,
+    close: async () => {
+      for (const store of stores) await store.close();
+      await rm(spoolPath, { recursive: true, force: true });
+    },
+  };
+}
+
+beforeAll(async () => {
+  s3 = await startS3();
+}, 300_000);
+afterAll(() => s3?.stop());
+
+describe('S3: ingest', () => ingestContract(start));
+describe('S3: store', () => blobStoreContract(start));
