@@ -1,6 +1,7 @@
 import { mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import pino, { type DestinationStream, type Logger as PinoLogger } from 'pino';
+import { within } from '#async';
 import { redactLine } from './redact.js';
 
 /** Structured log, one JSON object a line. `child({ component })` adds fields to all that it logs. */
@@ -15,13 +16,13 @@ export interface LoggerOptions {
 
 /** Log that waits for a slow reader, in bytes; what comes on top is dropped rather than kept in memory. */
 const MAX_WAITING = 4 * 1024 * 1024;
+const FLUSH_MS = 1_000;
 
 /** @throws when the log file cannot be opened. */
 export function createLogger({ level, file }: LoggerOptions): Logger {
-  return loggerTo(
-    pino.destination({ dest: file ? openForAppend(file) : 1, sync: false, maxLength: MAX_WAITING }),
-    level,
-  );
+  const dest = file ? openForAppend(file) : 1;
+  // With `minLength: 0` a flush would not wait for a write that is on its way.
+  return loggerTo(pino.destination({ dest, sync: false, minLength: 1, maxLength: MAX_WAITING }), level);
 }
 
 /** Opened here, since pino would tell of a bad path later and as an uncaught error. */
@@ -44,7 +45,8 @@ export function loggerTo(destination: DestinationStream, level: string): Logger 
   );
 }
 
-/** Writes out what is still waiting. For the end of the process. */
-export function flushLogger(logger: Logger): Promise<void> {
-  return new Promise((resolve) => logger.flush(() => resolve()));
+/** Writes out what is still waiting, but waits at most a second for whoever reads. For the end of the process. */
+export async function flushLogger(logger: Logger): Promise<void> {
+  const flushed = new Promise<void>((resolve) => logger.flush(() => resolve()));
+  await within(FLUSH_MS, flushed, () => new Error('the log is not read')).catch(() => {});
 }

@@ -23,10 +23,11 @@ const SECRET_NAMES = [
 const REDACTED = '***';
 const TEXT = String.raw`(?:[^"\\]|\\.)*`;
 
-/** `"password":"..."`, a list or a scalar below such a name, at any depth. */
-const MEMBERS = new RegExp(String.raw`"(${SECRET_NAMES})":(?:"${TEXT}"|\[[^\]]*\]|[^",{}[\]]+)`, 'gi');
-/** JSON inside a text, such as an upstream's answer in an error message. */
-const NESTED = new RegExp(String.raw`\\"(${SECRET_NAMES})\\":\s*\\"(?:[^"\\]|\\\\.)*\\"`, 'gi');
+/** `"password":"..."`, a list of texts or a scalar below such a name, at any depth. */
+const MEMBERS = new RegExp(String.raw`"(${SECRET_NAMES})":(?:"${TEXT}"|\[(?:"${TEXT}",?)*\]|[^",{}[\]]+)`, 'gi');
+/** JSON inside a text, such as an upstream's answer in an error message: every quote and backslash is escaped once more. */
+const NESTED_TEXT = String.raw`(?:[^"\\]|\\\\(?:\\\\|\\"|[^"\\]))*`;
+const NESTED = new RegExp(String.raw`\\"(${SECRET_NAMES})\\":\s*\\"${NESTED_TEXT}\\"`, 'gi');
 /** `https://user:password@host`. */
 const USER_INFO = /(:\/\/)[^\s"/@]+@/g;
 /** Parameters of presigned URLs and of token requests. */
