@@ -1,7 +1,7 @@
 import { PostgresCatalog } from './postgres/catalog.js';
 import { Connection, type ConnectionOptions } from './postgres/connection.js';
 
-export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/postgres.js';
+export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded/server.js';
 export type { ConnectionOptions } from './postgres/connection.js';
 export { migrate } from './postgres/migrate.js';
 

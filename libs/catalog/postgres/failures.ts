@@ -37,9 +37,9 @@ export function isValueError(error: unknown): boolean {
 
 /** Trouble of the connection as a Failure that a client may retry; anything else is a programming mistake and stays itself. */
 export function catalogFailure(error: unknown): unknown {
-  if (error instanceof Failure || !(error instanceof Error)) return error;
+  if (error instanceof Failure) return error;
   const code = codeOf(error);
-  const unavailable = code ? NETWORK.has(code) || NOT_NOW.test(code) : ENDED.test(error.message);
+  const unavailable = code ? NETWORK.has(code) || NOT_NOW.test(code) : ENDED.test(String(error));
   if (!unavailable) return error;
   return new Failure('UNAVAILABLE', 'the catalog is unavailable', {
     origin: 'catalog',
@@ -58,7 +58,7 @@ export function overloaded(what: string): Failure {
 }
 
 function codeOf(error: unknown): string | undefined {
-  if (error instanceof AggregateError) return codeOf(error.errors[0]);
+  // An AggregateError of a host with several addresses carries the code of the first itself.
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
 }

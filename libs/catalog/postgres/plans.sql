@@ -14,5 +14,5 @@ INSERT INTO blobs (digest, size, stored_at, last_access)
   SELECT sha256(('b' || n)::bytea), 100, now(), now() - n * interval '1 minute' FROM generate_series(1, 20000) n;
 INSERT INTO repository_blobs SELECT b.id, r.id FROM blobs b JOIN repositories r ON r.id = b.id;
 INSERT INTO pulls SELECT md5(n::text), '{}', CASE WHEN n % 10 = 0 THEN 'running' ELSE 'finished' END, 1, n, 'w', now(),
-    now() - n * interval '1 minute' FROM generate_series(1, 200000) n;
+    now() - n * interval '1 minute' FROM generate_series(1, 20000) n;
 ANALYZE;

@@ -132,7 +132,6 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('schema on PostgreSQL
       pulls.renewPulls,
       pulls.announcePulls,
       pulls.finishPulls,
-      pulls.expirePulls,
     ];
     const client = new Client({ connectionString: url });
     await client.connect();
