@@ -1,0 +1,105 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { INDEX } from './content.mjs';
+import { answers, freePort, start } from './processes.mjs';
+
+const program = fileURLToPath(new URL('../dist/apps/cli/main.js', import.meta.url));
+
+/** Every server is `{name, url, pid, config, stop()}`, listens on loopback, and answers when these functions resolve. */
+
+/**
+ * Debian's docker-registry with what makes it fast: its descriptor cache on, its access log off. With `remote` it is a
+ * pull-through cache of that URL, with `accessLog` it writes a line for each request to `log`.
+ */
+export async function startDockerRegistry(folder, { name = 'docker-registry', root, remote, accessLog = false }) {
+  const port = await freePort();
+  const config = {
+    version: '0.1',
+    log: { level: 'error', accesslog: { disabled: !accessLog } },
+    storage: {
+      filesystem: { rootdirectory: root, maxthreads: 100 },
+      cache: { blobdescriptor: 'inmemory' },
+      maintenance: { uploadpurging: { enabled: false } },
+    },
+    http: { addr: `127.0.0.1:${port}` },
+    ...(remote ? { proxy: { remoteurl: remote } } : {}),
+  };
+  mkdirSync(root, { recursive: true });
+  // It reads YAML, of which JSON is a part.
+  const file = write(folder, name, config);
+  const url = `http://127.0.0.1:${port}`;
+  return serving(name, url, `${url}/v2/`, config, folder, 'docker-registry', ['serve', file]);
+}
+
+/** nginx sending the same bytes as files: what the machine can do, without being a registry. */
+export async function startNginx(folder, { root }) {
+  const port = await freePort();
+  const config = `worker_processes auto;
+daemon off;
+pid ${folder}/nginx.pid;
+error_log ${folder}/nginx.log error;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+  open_file_cache max=100000 inactive=600s;
+  client_body_temp_path ${folder}/nginx-body;
+  proxy_temp_path ${folder}/nginx-proxy;
+  fastcgi_temp_path ${folder}/nginx-fastcgi;
+  uwsgi_temp_path ${folder}/nginx-uwsgi;
+  scgi_temp_path ${folder}/nginx-scgi;
+  server {
+    listen 127.0.0.1:${port} reuseport;
+    root ${root};
+    location / { types {} default_type application/octet-stream; }
+    location ~ /manifests/ { types {} default_type ${INDEX}; }
+    location = /ready { return 200; }
+  }
+}
+`;
+  const file = join(folder, 'nginx.conf');
+  writeFileSync(file, config);
+  const url = `http://127.0.0.1:${port}`;
+  return serving('nginx', url, `${url}/ready`, 'nginx.conf', folder, 'nginx', ['-c', file, '-p', folder]);
+}
+
+/** This repository's server, started as a user does, with its defaults; `upstream` is `host:port` of a plain HTTP registry. */
+export async function startOurs(folder, { upstream }) {
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const dataDir = join(folder, 'ociregistry-data');
+  const config = {
+    host: '127.0.0.1',
+    port,
+    adminPort,
+    dataDir,
+    registries: [{ name: upstream, description: 'the upstream of this bench', scheme: 'http' }],
+  };
+  const file = write(folder, 'ociregistry', config);
+  const args = [program, 'serve', '--config-file', file];
+  const ready = `http://127.0.0.1:${adminPort}/health/ready`;
+  return serving('ociregistry', `http://127.0.0.1:${port}`, ready, config, folder, process.execPath, args);
+}
+
+async function serving(name, url, ready, config, folder, command, args) {
+  const log = join(folder, `${name}.log`);
+  const running = start(command, args, { log });
+  try {
+    await answers(running, ready, log);
+  } catch (error) {
+    await running.stop();
+    throw new Error(`${name}: ${error.message}`);
+  }
+  return { name, url, pid: running.pid, config, log, stop: () => running.stop() };
+}
+
+function write(folder, name, config) {
+  // The server's own PostgreSQL runs as another user when this is root.
+  chmodSync(folder, 0o755);
+  const file = join(folder, `${name}.yaml`);
+  writeFileSync(file, JSON.stringify(config, null, 2));
+  return file;
+}

@@ -1,0 +1,42 @@
+/** The summaries of a bench as Markdown tables, one for each case. */
+export function tables({ name, unit, cases }) {
+  return cases.map(({ name: title, summary }) => `${name}, ${title}\n\n${table(summary, unit)}`).join('\n');
+}
+
+function table(summary, unit) {
+  const perSecond = unit === 'GB' ? 'GB/s' : 'req/s';
+  const perUnit = unit === 'GB' ? 'CPU s/GB' : 'CPU µs/request';
+  const head = [
+    'server',
+    perSecond,
+    '(range)',
+    perUnit,
+    'p50 ms',
+    'p99 ms',
+    'peak RSS MB',
+    'our rate / its',
+    'our CPU / its',
+  ];
+  const show = unit === 'GB' ? (value) => value.toFixed(2) : (value) => Math.round(value).toString();
+  const lines = summary.map((line) => [
+    line.server,
+    show(line.rate),
+    line.rateRange.map(show).join('–'),
+    show(line.cpu),
+    line.p50Ms.toFixed(1),
+    line.p99Ms.toFixed(1),
+    Math.round(line.peakRssBytes / 1e6),
+    ratio(line.rateRatio),
+    ratio(line.cpuRatio),
+  ]);
+  return markdown(head, lines);
+}
+
+export function markdown(head, lines) {
+  const rule = head.map((_, column) => (column === 0 ? '---' : '---:'));
+  return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
+
+function ratio(value) {
+  return value === undefined ? '' : value.toFixed(2);
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+// npm run bench -- NAME [--rounds N] [--seconds N]: measures us beside a peer and writes bench/results/NAME.json.
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Content } from './content.mjs';
+import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
+import { tables } from './report.mjs';
+import { walk } from './walk.mjs';
+import { warmBlobLarge } from './warm-blob-large.mjs';
+import { warmBlobSmall } from './warm-blob-small.mjs';
+import { warmManifest } from './warm-manifest.mjs';
+
+const BENCHES = {
+  'warm-manifest': warmManifest,
+  'warm-blob-small': warmBlobSmall,
+  'warm-blob-large': warmBlobLarge,
+  walk,
+};
+const results = fileURLToPath(new URL('results', import.meta.url));
+const repository = fileURLToPath(new URL('..', import.meta.url));
+
+const USAGE = `usage: npm run bench -- NAME... [--rounds N] [--seconds N] [--peers-only]
+  NAME          ${Object.keys(BENCHES).join(', ')}
+  --rounds      how often each server has its turn (5)
+  --seconds     length of a turn (5)
+  --peers-only  measure the peers alone; writes no result
+`;
+
+function fail(code, text) {
+  process.stderr.write(text.endsWith('\n') ? text : `${text}\n`);
+  process.exit(code);
+}
+
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        rounds: { type: 'string', default: '5' },
+        seconds: { type: 'string', default: '5' },
+        'peers-only': { type: 'boolean', default: false },
+      },
+    });
+    const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+    const known = positionals.every((name) => Object.hasOwn(BENCHES, name));
+    if (positionals.length === 0 || !known || !(rounds >= 1) || !(seconds >= 1)) throw new Error('');
+    const settings = {
+      rounds: Math.floor(rounds),
+      seconds: Math.floor(seconds),
+      warmUpSeconds: 2,
+      ours: !values['peers-only'],
+    };
+    return { names: positionals, settings };
+  } catch (error) {
+    return fail(2, `${error.message ? `${error.message}\n` : ''}${USAGE}`);
+  }
+}
+
+async function runOne(name, settings) {
+  const bench = BENCHES[name];
+  requireCommands(['docker-registry', 'nginx', ...bench.commands]);
+  const folder = mkdtempSync(join(tmpdir(), 'ociregistry-bench-'));
+  // nginx's workers, and the server's own PostgreSQL, run as other users when this is root.
+  chmodSync(folder, 0o755);
+  const say = (text) => process.stderr.write(`${name}: ${text}\n`);
+  try {
+    const machine = describeMachine();
+    const measured = await bench.run({ folder, content: new Content(folder), settings, say });
+    const result = {
+      name,
+      date: new Date().toISOString(),
+      commit: commit(repository),
+      machine,
+      versions: versions(),
+      settings: { ...settings, clients: bench.clients },
+      unit: bench.unit,
+      ...measured,
+    };
+    process.stdout.write(`\n${tables(result)}\n`);
+    if (!settings.ours) return;
+    mkdirSync(results, { recursive: true });
+    writeFileSync(join(results, `${name}.json`), `${JSON.stringify(result, null, 1)}\n`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const { names, settings } = readArguments();
+for (const name of names) {
+  try {
+    await runOne(name, settings);
+  } catch (error) {
+    fail(1, `${name}: ${error.message}`);
+  }
+}
