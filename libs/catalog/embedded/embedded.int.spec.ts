@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -81,6 +81,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   const open: EmbeddedPostgres[] = [];
   const children: ChildProcess[] = [];
 
+  const withData = () => execFileSync('cp', ['-a', join(base, 'template'), dataDir]);
   const start = async () => {
     const postgres = await startEmbeddedPostgres({ dataDir, systemDir, log });
     open.push(postgres);
@@ -105,10 +106,14 @@ describe('the private PostgreSQL of a standalone server', () => {
       child.exitCode === null && !child.signalCode ? child.once('exit', () => resolve()) : resolve(),
     );
 
-  beforeAll(() => {
+  beforeAll(async () => {
     base = mkdtempSync(join(tmpdir(), 'embedded-'));
     chmodSync(base, 0o755);
     main = compile(base);
+    // Making a cluster takes longest; the tests that are not about it begin with a copy of this one.
+    dataDir = join(base, 'template');
+    await (await start()).stop();
+    open.length = 0;
   });
   beforeEach(() => {
     const own = mkdtempSync(join(base, 't-'));
@@ -142,6 +147,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('lets in nobody without the password, which only we can read', async () => {
+    withData();
     const { url } = await start();
     const wrong = new URL(url);
     wrong.password = 'guess';
@@ -156,6 +162,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('comes back by itself when it is killed, with what was committed', async () => {
+    withData();
     const { url } = await start();
     await ask(url, 'CREATE TABLE kept AS SELECT 1 AS one');
     await ask(url, 'CHECKPOINT');
@@ -165,6 +172,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('goes when the process that started it is killed, and the next start need not wait for that', async () => {
+    withData();
     const { child, url } = await startElsewhere();
     await ask(url, 'CREATE TABLE kept AS SELECT 1 AS one');
     const orphan = postmasterOf(dataDir);
@@ -176,6 +184,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('goes by itself when the process that started it is killed', async () => {
+    withData();
     const { child } = await startElsewhere();
     const orphan = postmasterOf(dataDir);
     child.kill('SIGKILL');
@@ -183,6 +192,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('stops a server that nobody watches any more', async () => {
+    withData();
     const { child, url } = await startElsewhere();
     const orphan = postmasterOf(dataDir);
     const supervisor = Number(readFileSync(`/proc/${orphan}/stat`, 'utf8').split(' ')[3]);
@@ -201,6 +211,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('refuses a second server on the same directory and names the first', async () => {
+    withData();
     const { child, url } = await startElsewhere();
     await expect(start()).rejects.toThrow(`process ${child.pid}) runs on ${dataDir}`);
     expect(await ask(url, 'SELECT 1 AS one')).toEqual({ one: 1 });
@@ -211,7 +222,7 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('takes a lock over whose process is another one now, and a file that makes no sense', async () => {
-    mkdirSync(dataDir);
+    withData();
     for (const content of [JSON.stringify({ pid: process.pid, start: '1' }), 'nonsense']) {
       writeFileSync(join(dataDir, 'server.lock'), content);
       await (await start()).stop();
@@ -229,14 +240,14 @@ describe('the private PostgreSQL of a standalone server', () => {
   });
 
   it('refuses data of another major version', async () => {
-    await (await start()).stop();
+    withData();
     writeFileSync(join(dataDir, 'data/PG_VERSION'), '12\n');
     await expect(start()).rejects.toThrow(/written by PostgreSQL 12/);
     expect(existsSync(join(dataDir, 'server.lock'))).toBe(false);
   });
 
   it('says what the server said when it cannot start', async () => {
-    await (await start()).stop();
+    withData();
     writeFileSync(join(dataDir, 'data/postgresql.conf'), 'nonsense\n');
     await expect(start()).rejects.toThrow(/did not start: .*nonsense|syntax error/s);
   });
@@ -268,7 +279,7 @@ describe('the private PostgreSQL of a standalone server', () => {
     });
 
     it('says so when the data is there and its user cannot reach it any more', async () => {
-      await (await start()).stop();
+      withData();
       chmodSync(dirname(dataDir), 0o700);
       await expect(start()).rejects.toThrow(/cannot reach its data/);
     });
