@@ -15,7 +15,7 @@ export function fileLayer(file: string, source: Source): Layer {
 }
 
 /** YAML text; `file` is its name in messages. Never throws. */
-export function yamlLayer(text: string, file: string): Layer {
+function yamlLayer(text: string, file: string): Layer {
   const lines = new LineCounter();
   const at = (offset?: number): Source => {
     const position = offset === undefined ? undefined : lines.linePos(offset);
