@@ -30,6 +30,8 @@ const jest = spawn(
     ...projects,
     ...(has('--maxWorkers') || has('--runInBand') || has('-i') ? [] : ['--maxWorkers=2']),
     ...(process.env.CI ? ['--ci'] : []),
+    // A busy machine is no failure: Jest's own 5 s are for one that does nothing else.
+    ...(has('--testTimeout') ? [] : ['--testTimeout=60000']),
     '--json',
     `--outputFile=${report}`,
     ...given,

@@ -5,6 +5,8 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 const script = resolve(import.meta.dirname, '../../scripts/setup.mjs');
+jest.setTimeout(60_000);
+
 let repository: string;
 
 async function write(path: string, content: unknown, time = 1_000): Promise<void> {

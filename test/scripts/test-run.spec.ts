@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const script = resolve(import.meta.dirname, '../../scripts/test.mjs');
+jest.setTimeout(60_000);
+
 let repository: string;
+let minutes: string;
 
 /** Runs the script with a program in Jest's place; `closing` is its last line. */
 async function run(jest: string, ...args: string[]): Promise<{ code: number; closing: string; said: string }> {
@@ -18,7 +21,7 @@ async function run(jest: string, ...args: string[]): Promise<{ code: number; clo
      ${jest}`,
   );
   // Containers are promised, so that no server is installed on the way.
-  const env = { ...process.env, OCIREGISTRY_TEST_SERVICES: 'docker', OCIREGISTRY_TEST_MINUTES: '0.02' };
+  const env = { ...process.env, OCIREGISTRY_TEST_SERVICES: 'docker', OCIREGISTRY_TEST_MINUTES: minutes };
   return new Promise((resolve) => {
     const command = [join(repository, 'scripts/test.mjs'), ...args];
     execFile(process.execPath, command, { env }, (error, stdout, stderr) => {
@@ -36,6 +39,10 @@ beforeAll(async () => {
 });
 
 afterAll(() => rm(repository, { recursive: true, force: true }));
+
+beforeEach(() => {
+  minutes = '1';
+});
 
 it('closes with the counts', async () => {
   const { code, closing } = await run('report({ numPassedTests: 3 })');
@@ -70,8 +77,9 @@ it('fails when Jest ends badly although every test passed', async () => {
 });
 
 it('ends a run that does not end', async () => {
-  const { code, closing, said } = await run('report({ numPassedTests: 3 }); setInterval(() => {}, 1000)');
-  expect([code, closing]).toEqual([1, '3 passed, 1 failed']);
+  minutes = '0.01';
+  const { code, closing, said } = await run('setInterval(() => {}, 1000)');
+  expect([code, closing]).toEqual([1, '0 passed, 1 failed']);
   expect(said).toContain('did not end');
 });
 
