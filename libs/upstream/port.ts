@@ -6,7 +6,11 @@ export interface Upstream {
    * HEAD of a manifest, falling back to GET where the registry does not answer HEAD with a digest (WIRE.md B27, B28).
    * Rejects MANIFEST_UNKNOWN / NAME_UNKNOWN / DENIED / RATE_LIMITED / UPSTREAM_*.
    */
-  headManifest(repository: Repository, reference: string, options?: CallOptions): Promise<{ digest: Digest; mediaType: string; size?: number }>;
+  headManifest(
+    repository: Repository,
+    reference: string,
+    options?: CallOptions,
+  ): Promise<{ digest: Digest; mediaType: string; size?: number }>;
   /** GET with the full Accept list; bytes at most 4 MiB, hashed; by digest they match it or the call rejects UPSTREAM_CONTENT. */
   getManifest(repository: Repository, reference: string, options?: CallOptions): Promise<FetchedManifest>;
   /** HEAD of a blob: does this repository hold it, how long is it. Rejects BLOB_UNKNOWN. */
@@ -15,7 +19,12 @@ export interface Upstream {
    * Opens a blob body at `offset`. The answer may start at 0 although an offset was asked (no Range support): look at
    * `offset`. The caller consumes or aborts the body.
    */
-  getBlob(repository: Repository, digest: Digest, span?: { offset: number; length?: number }, options?: CallOptions & { ifRange?: string }): Promise<BlobBody>;
+  getBlob(
+    repository: Repository,
+    digest: Digest,
+    span?: { offset: number; length?: number },
+    options?: CallOptions & { ifRange?: string },
+  ): Promise<BlobBody>;
   /** Whether `host` (canonical) may be pulled from under the configuration. No network. */
   allows(host: string): boolean;
   close(): Promise<void>;

@@ -1,0 +1,11 @@
+import type { UpstreamOptions } from './options.js';
+import type { Upstream } from './port.js';
+import { RegistryClient } from './registry-client.js';
+
+export type { BreakerOptions, Credentials, RegistryOptions, Timeouts, TlsOptions, UpstreamOptions } from './options.js';
+export { WELL_KNOWN_REGISTRIES } from './options.js';
+
+/** Throws Error for a registry name that is no `host[:port]`. No network until the first call. */
+export function createUpstream(options: UpstreamOptions = {}): Upstream {
+  return new RegistryClient(options);
+}
