@@ -8,6 +8,13 @@ const PAGE = 4096;
 const STOP_MS = 20_000;
 const SAMPLE_MS = 250;
 
+const servers = new Set();
+
+/** Stops every server that still runs. */
+export async function stopAll() {
+  await Promise.all([...servers].map((server) => server.stop()));
+}
+
 /** Starts a server with its output in a file. Returns `{pid, stop(), exited}`; `exited` names the code once it has ended. */
 export function start(command, args, { log, env }) {
   const output = openSync(log, 'a');
@@ -19,7 +26,9 @@ export function start(command, args, { log, env }) {
     child.on('exit', (code, signal) => resolve(`${code ?? signal}`));
   }).then((how) => {
     running.exited = how;
+    servers.delete(running);
   });
+  servers.add(running);
   async function stop() {
     if (running.exited !== undefined) return;
     child.kill('SIGTERM');

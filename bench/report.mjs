@@ -1,9 +1,14 @@
 /** The summaries of a bench as Markdown tables, one for each case. */
 export function tables({ name, unit, cases }) {
-  return cases.map(({ name: title, summary }) => `${name}, ${title}\n\n${table(summary, unit)}`).join('\n');
+  return cases
+    .map(
+      ({ name: title, summary }) =>
+        `${name}, ${title}\n\n${unit === 'cold blob' ? coldTable(summary) : warmTable(summary, unit)}`,
+    )
+    .join('\n');
 }
 
-function table(summary, unit) {
+function warmTable(summary, unit) {
   const perSecond = unit === 'GB' ? 'GB/s' : 'req/s';
   const perUnit = unit === 'GB' ? 'CPU s/GB' : 'CPU µs/request';
   const head = [
@@ -16,6 +21,7 @@ function table(summary, unit) {
     'peak RSS MB',
     'our rate / its',
     'our CPU / its',
+    'cores used by others',
   ];
   const show = unit === 'GB' ? (value) => value.toFixed(2) : (value) => Math.round(value).toString();
   const lines = summary.map((line) => [
@@ -28,11 +34,39 @@ function table(summary, unit) {
     Math.round(line.peakRssBytes / 1e6),
     ratio(line.rateRatio),
     ratio(line.cpuRatio),
+    line.otherCores.toFixed(1),
   ]);
   return markdown(head, lines);
 }
 
-export function markdown(head, lines) {
+function coldTable(summary) {
+  const head = [
+    'server',
+    'seconds',
+    '(range)',
+    'first byte ms',
+    'upstream GETs',
+    'copies from upstream',
+    'CPU s/GB sent',
+    'peak RSS MB',
+    'cores used by others',
+  ];
+  const lines = summary.map((line) => [
+    line.server,
+    line.seconds.toFixed(2),
+    line.secondsRange.map((value) => value.toFixed(2)).join('–'),
+    Math.round(line.firstByteMs),
+    line.upstreamGets,
+    line.upstreamCopies.toFixed(2),
+    // What sends directly is the upstream, which is not watched.
+    line.server === 'direct' ? '' : line.cpu.toFixed(2),
+    line.server === 'direct' ? '' : Math.round(line.peakRssBytes / 1e6),
+    line.otherCores.toFixed(1),
+  ]);
+  return markdown(head, lines);
+}
+
+function markdown(head, lines) {
   const rule = head.map((_, column) => (column === 0 ? '---' : '---:'));
   return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |\n`).join('');
 }

@@ -6,8 +6,11 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { coldHerd } from './cold-herd.mjs';
+import { coldSingle } from './cold-single.mjs';
 import { Content } from './content.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
+import { stopAll } from './processes.mjs';
 import { tables } from './report.mjs';
 import { walk } from './walk.mjs';
 import { warmBlobLarge } from './warm-blob-large.mjs';
@@ -19,6 +22,8 @@ const BENCHES = {
   'warm-blob-small': warmBlobSmall,
   'warm-blob-large': warmBlobLarge,
   walk,
+  'cold-single': coldSingle,
+  'cold-herd': coldHerd,
 };
 const results = fileURLToPath(new URL('results', import.meta.url));
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -66,6 +71,9 @@ async function runOne(name, settings) {
   const folder = mkdtempSync(join(tmpdir(), 'ociregistry-bench-'));
   // nginx's workers, and the server's own PostgreSQL, run as other users when this is root.
   chmodSync(folder, 0o755);
+  const clean = () => rmSync(folder, { recursive: true, force: true });
+  const interrupted = () => stopAll().then(() => process.exit(130));
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted).once('exit', clean);
   const say = (text) => process.stderr.write(`${name}: ${text}\n`);
   try {
     const machine = describeMachine();
@@ -85,7 +93,8 @@ async function runOne(name, settings) {
     mkdirSync(results, { recursive: true });
     writeFileSync(join(results, `${name}.json`), `${JSON.stringify(result, null, 1)}\n`);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    clean();
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted).off('exit', clean);
   }
 }
 

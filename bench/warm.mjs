@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { startDockerRegistry, startNginx, startOurs } from './peers.mjs';
 import { interleave, summarize } from './rounds.mjs';
 
-const AT_ONCE = 16;
+const AT_ONCE = 32;
 
 /**
  * Everything cached. The content is brought in by pulling it once through us from a docker-registry of its own; the peer is
@@ -62,7 +62,8 @@ export async function fetchAll(server, objects, query = '') {
   await Promise.all(Array.from({ length: AT_ONCE }, client));
 }
 
-async function fetchObject(server, { path, digest, size, mediaType }, query) {
+/** Throws unless status, length and digest are right. */
+export async function fetchObject(server, { path, digest, size, mediaType }, query) {
   const response = await fetch(`${server.url}${path}${query}`, { headers: { accept: `${mediaType}, */*` } });
   const wrong = (what) => new Error(`${server.name} ${path}: ${what}`);
   if (response.status !== 200) throw wrong(`${response.status} ${(await response.text()).slice(0, 300)}`);
