@@ -7,7 +7,7 @@ import { httpStatus } from './probe.js';
 import type { Service } from './service.js';
 import { startService } from './start.js';
 
-export interface DockerRegistryOptions {
+interface DockerRegistryOptions {
   /** Asks for basic authentication; the credentials are in the result. */
   htpasswd?: boolean;
   /** HTTPS with a certificate for 127.0.0.1 and localhost; the authority that signed it is in the result. */
@@ -16,7 +16,7 @@ export interface DockerRegistryOptions {
   storage?: string;
 }
 
-export interface DockerRegistryService extends Service {
+interface DockerRegistryService extends Service {
   /** `http(s)://host:port`. */
   url: string;
   endpoint: string;

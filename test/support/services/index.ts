@@ -1,4 +1,4 @@
-export { type DockerRegistryService, startDockerRegistry } from './docker-registry.js';
+export { startDockerRegistry } from './docker-registry.js';
 export { type NatsService, startNats } from './nats.js';
 export { type PostgresService, startPostgres } from './postgres.js';
 export { freePort } from './probe.js';
