@@ -1,7 +1,7 @@
 /**
  * Reuses buffers of one size. A fresh 1 MiB buffer costs page faults worth a third of the read that fills it.
  * At most `most` are out or idle at once; a taker that finds none left is told so, and never waits: a reader may hold
- * its buffer for as long as its client is slow.
+ * its buffer for as long as its client is slow. When none is out, all but an eighth are let go.
  */
 export class BufferPool {
   private readonly idle: Buffer[] = [];
@@ -22,6 +22,7 @@ export class BufferPool {
   give(buffer: Buffer): void {
     this.out--;
     this.idle.push(buffer);
+    if (this.out === 0) this.idle.length = Math.min(this.idle.length, Math.ceil(this.most / 8));
   }
 
   /** Counts a taken buffer as gone, since somebody may still be using it. */

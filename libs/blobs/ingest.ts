@@ -59,7 +59,12 @@ export class VerifiedIngest implements Ingest {
   }
 
   async read(offset: number, into: Buffer): Promise<number> {
-    return this.spool.read(offset, into);
+    try {
+      return await this.spool.read(offset, into);
+    } catch (error) {
+      // What is no system call's is the caller's mistake.
+      throw (error as NodeJS.ErrnoException).syscall ? storeFailure(error) : error;
+    }
   }
 
   verify(): Promise<number> {

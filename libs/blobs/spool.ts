@@ -98,7 +98,7 @@ export class SpoolFile {
     }
     // Read by the descriptor: the name may be gone, after an abort, or the blob's, after a commit.
     const count = await readAt(await this.open(), into.subarray(0, limit), offset);
-    if (count === 0) throw new Error(`spool file is shorter than what was written to it`);
+    if (count === 0) throw this.failure?.error ?? new Error('spool file is shorter than what was written to it');
     return count;
   }
 

@@ -13,10 +13,10 @@ const [, , expression, wanted, length] = process.argv;
 const size = Number(length);
 const store = new Function('adapters', 'return ' + expression)(adapters);
 const piece = Buffer.alloc(65536);
+let ingest;
 const write = async (digest, end) => {
-  const ingest = await store.ingest(digest, { size });
+  ingest = await store.ingest(digest, { size });
   for (let at = 0; at < end; at += piece.length) await ingest.write(at, piece.fill((at / piece.length) % 251));
-  return ingest;
 };
 if (wanted === 'measure') {
   const hash = createHash('sha256');
@@ -27,12 +27,23 @@ if (wanted === 'measure') {
   const before = process.memoryUsage.rss();
   let peak = before;
   const timer = setInterval(() => { peak = Math.max(peak, process.memoryUsage.rss()); }, 5);
-  const ingest = await write(digest, size);
+  await write(digest, size);
   await ingest.commit();
   await ingest.release();
+  gc();
   await store.read(digest, { offset: 0, length: size }, { write: () => new Promise(setImmediate) });
   clearInterval(timer);
   console.log('growth ' + (peak - before));
+  await store.close();
+} else if (wanted === 'fill') {
+  const failure = await write('sha256:' + '0'.repeat(64), size).then(() => ({}), (error) => error);
+  const { reason, origin, message, cause } = failure;
+  await ingest.release();
+  const small = createHash('sha256').update('small').digest('hex');
+  ingest = await store.ingest('sha256:' + small);
+  await ingest.write(0, Buffer.from('small'));
+  const after = await ingest.commit().then(() => 'committed', String);
+  console.log('failed ' + JSON.stringify({ reason, origin, message, code: cause?.code, after }));
   await store.close();
 } else {
   await write(wanted, size * 0.9);
@@ -47,26 +58,35 @@ export interface Writer {
   readonly halfway: Promise<void>;
   /** Bytes of resident memory that writing and reading the whole blob added at most. */
   readonly growth: Promise<number>;
+  /** How writing failed, and how a small blob fared after it. */
+  readonly failed: Promise<object>;
 }
 
-/** Starts a process of its own that writes a blob of `size` bytes; `measure` for one that finishes. */
-export function startWriter(expression: string, digest: string, size: number): Writer {
+/**
+ * Starts a process of its own that writes a blob of `size` bytes; `measure` instead of a digest for one that finishes,
+ * `fill` for one that runs out of disk. `wrapper` is put before the command.
+ */
+export function startWriter(expression: string, digest: string, size: number, wrapper: string[] = []): Writer {
   built ??= build();
-  const args = ['--expose-gc', path.join(built, 'program.js'), expression, digest, String(size)];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const program = [process.execPath, '--expose-gc', path.join(built, 'program.js')];
+  const [command, ...args] = [...wrapper, ...program, expression, digest, String(size)];
+  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const halfway = new Deferred();
   const growth = new Deferred<number>();
+  const failed = new Deferred<object>();
   createInterface({ input: child.stdout! }).on('line', (line) => {
-    const [word, value] = line.split(' ');
+    const [, word, value] = /^(\w+) ?(.*)$/.exec(line)!;
     if (word === 'halfway') halfway.resolve();
-    else growth.resolve(Number(value));
+    else if (word === 'growth') growth.resolve(Number(value));
+    else failed.resolve(JSON.parse(value!));
   });
   child.once('exit', (code, signal) => {
     const early = new Error(`the writer ended with ${code ?? signal}`);
     halfway.reject(early);
     growth.reject(early);
+    failed.reject(early);
   });
-  return { child, halfway: halfway.promise, growth: growth.promise };
+  return { child, halfway: halfway.promise, growth: growth.promise, failed: failed.promise };
 }
 
 let built: string | undefined;

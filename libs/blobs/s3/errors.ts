@@ -21,8 +21,8 @@ export function isMissing(error: unknown): boolean {
 
 /** Whether the same call may succeed later: the server said so, or nothing said anything (network, time-out, 5xx). */
 export function isTransient(error: unknown): boolean {
-  if (error instanceof TypeError || error instanceof RangeError) return false;
-  const answered = error instanceof S3Error || !(error instanceof Error);
+  if (error instanceof TypeError) return false;
+  const answered = error instanceof S3Error || (error as { Code?: string }).Code !== undefined;
   return !answered || PASSING.has(codeOf(error) ?? '');
 }
 
