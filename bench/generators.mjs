@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const beside = (name) => fileURLToPath(new URL(name, import.meta.url));
+const COMPILER = 'cc';
 const ACCEPT = 'application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, */*';
 
 /**
@@ -23,7 +24,7 @@ export async function wrk(server, { path, clients, seconds }) {
 /** Compiles the generator that walks; returns `replay(server, {groups, clients, seconds})`, where no seconds is once through. */
 export function compileReplay(folder) {
   const program = join(folder, 'replay');
-  const built = spawnSync('cc', ['-O2', '-pthread', '-o', program, beside('replay.c')], { encoding: 'utf8' });
+  const built = spawnSync(COMPILER, ['-O2', '-pthread', '-o', program, beside('replay.c')], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`cannot compile bench/replay.c: ${built.stderr}`);
   return async (server, { groups, clients, seconds = 0 }) => {
     const file = join(folder, 'requests.txt');

@@ -29,8 +29,8 @@ function warmTable(summary, unit) {
     show(line.rate),
     line.rateRange.map(show).join('–'),
     show(line.cpu),
-    line.p50Ms.toFixed(1),
-    line.p99Ms.toFixed(1),
+    milliseconds(line.p50Ms),
+    milliseconds(line.p99Ms),
     Math.round(line.peakRssBytes / 1e6),
     ratio(line.rateRatio),
     ratio(line.cpuRatio),
@@ -69,6 +69,11 @@ function coldTable(summary) {
 function markdown(head, lines) {
   const rule = head.map((_, column) => (column === 0 ? '---' : '---:'));
   return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
+
+/** Empty when no response was complete before the turn was over. */
+function milliseconds(value) {
+  return value > 0 ? value.toFixed(1) : '';
 }
 
 function ratio(value) {

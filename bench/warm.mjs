@@ -54,7 +54,7 @@ export async function compareWarm({ folder, content, settings, unit, cases, say 
 }
 
 /** Fetches and hashes objects, a few at once; throws at the first wrong one. */
-export async function fetchAll(server, objects, query = '') {
+async function fetchAll(server, objects, query = '') {
   const queue = objects.values();
   const client = async () => {
     for (const object of queue) await fetchObject(server, object, query);
