@@ -23,7 +23,13 @@ export function decoded(answer: Answer): Readable {
     throw upstreamFailure('UPSTREAM_CONTENT', 'the upstream registry used an unknown content encoding');
   }
   // Errors of either stream reach the reader through the last one.
-  return pipeline(answer.body, decoder, new PassThrough(), () => {});
+  decoder.once('error', (cause: Error) => {
+    const message = 'the upstream registry sent a broken content encoding';
+    decoded.destroy(upstreamFailure('UPSTREAM_CONTENT', message, { cause }));
+  });
+  const decoded = new PassThrough();
+  // Errors of any of them reach the reader through the last one.
+  return pipeline(answer.body, decoder, decoded, () => {});
 }
 
 function decoderFor(encoding: string) {

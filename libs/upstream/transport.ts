@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import { Agent, buildConnector, type Dispatcher, request } from 'undici';
+import { unless } from '#async';
 import { publicOnly } from './addresses.js';
 import type { Endpoint, Endpoints } from './endpoints.js';
 import { connectionFailure, isBrokenConnection, upstreamFailure } from './failures.js';
@@ -93,12 +94,16 @@ export class Transport {
     // undici times connecting and answering, but not the wait for a free connection.
     const timer = setTimeout(() => abort.abort(upstreamFailure('UPSTREAM_TIMEOUT')), connect + headersTimeout);
     try {
-      const answer = await request(url, {
+      // It does not even look at the signal of a request that waits for one.
+      const asked = request(url, {
         method,
         headers: { ...this.options.headers, ...headers },
         signal: abort.signal,
+        // undici closes the connection after HEAD unless told otherwise; that is a TLS handshake for each tag checked.
+        reset: false,
         dispatcher: this.dispatcher(endpoint, url, trusted === true),
       });
+      const answer = await unless(abort.signal, asked);
       answer.body.once('close', detach);
       return new Answer(answer.statusCode, answer.headers, answer.body, () =>
         answer.body.dump({ limit: DISCARD_AT_MOST }),

@@ -1,0 +1,70 @@
+import { Endpoints } from './endpoints.js';
+
+describe('Endpoints', () => {
+  const standard = new Endpoints({
+    registries: [
+      { name: '127.0.0.1:5000', scheme: 'http' },
+      { name: 'Index.Docker.IO', auth: { user: 'u', password: 'p' } },
+    ],
+  });
+
+  it('B8: Docker Hub has its API elsewhere, under any of its names', () => {
+    expect(standard.find('docker.io')).toMatchObject({
+      origin: 'https://registry-1.docker.io',
+      credentials: { user: 'u' },
+    });
+    expect(new Endpoints({}).find('docker.io').origin).toBe('https://registry-1.docker.io');
+  });
+
+  it.each(['docker.io', 'registry.k8s.io', 'ghcr.io', 'europe-docker.pkg.dev', 'eu.gcr.io', '127.0.0.1:5000'])(
+    'allows %s as well known or configured',
+    (host) => expect(standard.allows(host)).toBe(true),
+  );
+
+  it.each([
+    'example.com',
+    'pkg.dev',
+    'evilpkg.dev',
+    'ghcr.io.example.com',
+    'ghcr.io:8443',
+    '127.0.0.1:5001',
+    'localhost',
+  ])('does not allow %s', (host) => {
+    expect(standard.allows(host)).toBe(false);
+    expect(() => standard.find(host)).toThrow(expect.objectContaining({ reason: 'NAME_UNKNOWN' }));
+  });
+
+  it('C28: with unlisted ones allowed, what cannot be public is still refused without DNS', () => {
+    const open = new Endpoints({ allowUnlisted: true });
+    expect(open.allows('example.com')).toBe(true);
+    expect(open.allows('example.com:5000')).toBe(true);
+    const refused = [
+      '169.254.169.254',
+      'localhost:6379',
+      '[::1]',
+      '[::1]:5000',
+      '2130706433',
+      '0x7f.1',
+      '10.0.0.1:5000',
+      'metadata.google.internal',
+      'http://example.com',
+      'example.com/path',
+      'user@example.com',
+      'Example.com',
+      '',
+    ];
+    for (const host of refused) expect([host, open.allows(host)]).toEqual([host, false]);
+  });
+
+  it('B45: is https unless http is configured', () => {
+    expect(standard.find('127.0.0.1:5000').origin).toBe('http://127.0.0.1:5000');
+    expect(new Endpoints({ allowUnlisted: true }).find('example.com:5000').origin).toBe('https://example.com:5000');
+    expect(new Endpoints({ registries: [{ name: 'a.example:80' }] }).find('a.example:80').origin).toBe(
+      'https://a.example:80',
+    );
+  });
+
+  it('refuses a name that is no host', () => {
+    expect(() => new Endpoints({ registries: [{ name: 'http://a' }] })).toThrow('not a registry host: http://a');
+  });
+});
