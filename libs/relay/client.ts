@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import { LRUCache } from 'lru-cache';
 import type { RelayAddress } from '#bus';
 import { Failure } from '#oci';
 import type { Relays, RunningTransfer } from '#registry';
@@ -10,7 +11,8 @@ const CONNECT_MS = 3000;
 /** Reads the transfers of pullers over HTTP; those of this process through `local`. */
 export class HttpRelays implements Relays {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 1024 });
-  private readonly attached = new Map<string, Promise<RelayedTransfer>>();
+  /** By transfer; bounded, since who only wanted the size never reads. */
+  private readonly attached = new LRUCache<string, Promise<RelayedTransfer>>({ max: 1000 });
 
   constructor(
     private readonly local: Relays,

@@ -64,6 +64,11 @@ export class RelayStream {
     return alive && position >= this.base && position <= this.head + (this.head === this.base ? BLOCK : 0);
   }
 
+  /** Why nothing more will come; undefined while it flows. */
+  get broken(): Failure | undefined {
+    return this.failure;
+  }
+
   enter(): void {
     this.readers++;
   }

@@ -39,6 +39,8 @@ export class RelayedTransfer implements RunningTransfer {
     try {
       while (position < end) {
         if (!stream?.covers(position)) {
+          // Fallen out of the window: another stream will do. Broken: the caller has to look elsewhere.
+          if (stream?.broken) throw stream.broken;
           stream?.leave();
           stream = this.join(position, end, options.bounded === true);
         }

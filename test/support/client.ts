@@ -32,7 +32,11 @@ export function get(
         res.on('error', () => end(true));
       },
     );
-    req.on('error', reject);
+    // A reset may overtake the headers; for the client that is a cut answer too.
+    req.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNRESET') resolve({ status: 0, headers: {}, body: Buffer.alloc(0), cut: true });
+      else reject(error);
+    });
     req.end();
   });
 }

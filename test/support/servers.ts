@@ -82,6 +82,7 @@ export class ServerProcess {
   }
 
   private keep(text: Buffer): void {
+    if (process.env.OCIREGISTRY_TEST_OUTPUT) process.stderr.write(text);
     this.output = (this.output + text.toString()).slice(-200_000);
   }
 }
