@@ -77,11 +77,12 @@ async function runOne(name, settings) {
   const say = (text) => process.stderr.write(`${name}: ${text}\n`);
   try {
     const machine = describeMachine();
+    const measuredCommit = commit(repository);
     const measured = await bench.run({ folder, content: new Content(folder), settings, say });
     const result = {
       name,
       date: new Date().toISOString(),
-      commit: commit(repository),
+      commit: measuredCommit,
       machine,
       versions: versions(),
       settings: { ...settings, clients: bench.clients },
