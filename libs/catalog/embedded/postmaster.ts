@@ -42,6 +42,7 @@ const settings: Readonly<Record<string, string>> = {
   checkpoint_timeout: '15min',
   max_parallel_workers_per_gather: '0',
   io_method: 'sync',
+  autovacuum_naptime: '10s',
   jit: 'off',
   random_page_cost: '1.1',
   huge_pages: 'off',

@@ -3,6 +3,7 @@ import { Failure } from '#oci';
 import { type PostgresService, startPostgres } from '../../../test/support/services/index.js';
 import { connectCatalog, migrate } from '../adapters.js';
 import { digestOf, someManifest, someRepository } from '../catalog.contract.js';
+import { statement } from '../statements/statement.js';
 import type { PostgresCatalog } from './catalog.js';
 import { Connection } from './connection.js';
 
@@ -73,7 +74,7 @@ describe('connection', () => {
   it('does not take a mistake for an outage', async () => {
     const connection = await Connection.open({ url: postgres.url });
     try {
-      const mistake = connection.query({ name: 'mistake', text: 'SELECT nonsense' }, []);
+      const mistake = connection.query(statement('mistake', 'SELECT nonsense'), []);
       await expect(mistake).rejects.not.toBeInstanceOf(Failure);
     } finally {
       await connection.close();
@@ -90,7 +91,7 @@ describe('connection', () => {
         preparedStatements,
       });
       try {
-        const slow = connection.query({ name: 'slow', text: 'SELECT pg_sleep(3600)' }, []);
+        const slow = connection.query(statement('slow', 'SELECT pg_sleep(3600)'), []);
         await expect(slow).rejects.toEqual(unavailable);
         await connection.ping();
       } finally {
@@ -115,9 +116,9 @@ describe('connection', () => {
     const connection = await Connection.open({ url: postgres.url, poolSize: 1, preparedStatements: false });
     try {
       await connection.ping();
-      expect(await connection.query({ name: 'any', text: 'SELECT name FROM pg_prepared_statements' }, [])).toEqual([]);
+      expect(await connection.query(statement('any', 'SELECT name FROM pg_prepared_statements'), [])).toEqual([]);
       const [row] = await connection.query<{ setting: string }>(
-        { name: 'any', text: `SELECT setting FROM pg_settings WHERE name = 'statement_timeout'` },
+        statement('any', `SELECT setting FROM pg_settings WHERE name = 'statement_timeout'`),
         [],
       );
       expect(row?.setting).toBe('0');

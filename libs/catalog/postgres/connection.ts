@@ -25,6 +25,8 @@ export interface ConnectionOptions {
   readonly onConnectionLost?: (error: Error) => void;
 }
 
+/** Prepared lookups are of single keys: whatever the tables' size when they are planned, an index is right. */
+const PLANS = '-c enable_seqscan=off';
 const MAX_WAITING = 2_000;
 const MAX_TRIES = 5;
 
@@ -60,7 +62,7 @@ export class Connection {
         keepAlive: true,
         // The server's time-out ends a statement cleanly; the client's is for a server that does not answer at all.
         query_timeout: statementTimeout + 1_000,
-        ...((options.preparedStatements ?? true) ? { statement_timeout: statementTimeout } : {}),
+        ...((options.preparedStatements ?? true) ? { statement_timeout: statementTimeout, options: PLANS } : {}),
       },
     });
     try {
@@ -96,7 +98,7 @@ export class Connection {
     const config = {
       text: statement.text,
       values: values as unknown[],
-      ...(this.prepared ? { name: statement.name } : {}),
+      ...(this.prepared && !statement.replan ? { name: statement.name } : {}),
     };
     for (let tries = 1; ; tries++) {
       if (this.pool.waitingCount >= MAX_WAITING) throw overloaded('queries');

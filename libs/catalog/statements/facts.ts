@@ -1,4 +1,4 @@
-import { statement } from './statement.js';
+import { batchStatement, statement } from './statement.js';
 
 // Each is one statement, so that it is one round trip and one transaction at any pooler. A row that another transaction
 // inserts at the same time cannot be seen by the same statement ("ON CONFLICT DO NOTHING" returns nothing for it); then
@@ -90,7 +90,7 @@ SELECT repository_id, name, NULL, clock_timestamp() FROM removed`,
 );
 
 /** $1 upstreams, $2 paths, $3 digests, $4 sizes. Returns the places (from 1) that were stored; the others must be told again. */
-export const storeBlobs = statement(
+export const storeBlobs = batchStatement(
   'storeBlobs',
   `
 WITH item AS (
@@ -103,7 +103,7 @@ WITH item AS (
   ORDER BY 1, 2
   ON CONFLICT DO NOTHING
   RETURNING id, upstream, path
-), repository AS (
+), repository AS MATERIALIZED (
   SELECT id, upstream, path FROM new_repository
   UNION ALL
   SELECT r.id, r.upstream, r.path FROM repositories r
@@ -116,7 +116,7 @@ WITH item AS (
   ORDER BY i.digest
   ON CONFLICT DO NOTHING
   RETURNING id, digest
-), blob AS (
+), blob AS MATERIALIZED (
   SELECT id, digest FROM new_blob
   UNION ALL SELECT id, digest FROM blobs WHERE digest = ANY ($3::bytea[])
 ), pair AS (
@@ -136,7 +136,7 @@ SELECT place::integer FROM pair`,
 export const forgetBlob = statement('forgetBlob', `DELETE FROM blobs WHERE digest = $1`);
 
 /** $1 upstreams, $2 paths, $3 digests, $4 times. A time ahead of the database's clock counts as now. */
-export const touch = statement(
+export const touch = batchStatement(
   'touch',
   `
 WITH item AS (

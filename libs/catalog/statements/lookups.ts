@@ -1,4 +1,4 @@
-import { statement } from './statement.js';
+import { batchStatement, statement } from './statement.js';
 
 /** $1 upstream, $2 path, $3 tag */
 export const findTag = statement(
@@ -56,7 +56,7 @@ export const hasBlob = statement('hasBlob', `SELECT size FROM blobs WHERE digest
 /** $1 digest */
 export const hasManifest = statement('hasManifest', `SELECT media_type, bytes FROM manifests WHERE digest = $1`);
 
-export const counts = statement(
+export const counts = batchStatement(
   'counts',
   `
 SELECT (SELECT count(*) FROM repositories r

@@ -1,4 +1,4 @@
-import { EXPIRE_AT_MOST, statement } from './statement.js';
+import { batchStatement, EXPIRE_AT_MOST, statement } from './statement.js';
 
 // Rows are locked in the order of their keys everywhere, so that batches never wait for each other in a circle.
 
@@ -6,7 +6,7 @@ import { EXPIRE_AT_MOST, statement } from './statement.js';
  * $1 keys (distinct), $2 targets, $3 workers, $4 leases in ms. Returns the claimed ones. `excluded` was computed before a
  * wait for the row, the condition after it: a lease is never found over too early.
  */
-export const claimPulls = statement(
+export const claimPulls = batchStatement(
   'claimPulls',
   `
 INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at)
@@ -33,7 +33,7 @@ RETURNING key, attempt, token, previous_failure,
 );
 
 /** $1 keys. Who holds what could not be claimed. */
-export const findHolders = statement(
+export const findHolders = batchStatement(
   'findHolders',
   `
 SELECT key, worker, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS remaining
@@ -42,18 +42,17 @@ FROM pulls WHERE key = ANY ($1::text[])`,
 
 /** $1 keys (distinct), $2 workers, $3 attempts, $4 tokens, then what `set` and `more` name. Returns the keys whose claim holds. */
 const fenced = (name: string, more: string, columns: string, set: string) =>
-  statement(
+  batchStatement(
     name,
     `
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]${more}) AS i(key, worker, attempt, token${columns})
 ), locked AS (
-  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+  SELECT i.* FROM item i JOIN pulls p ON p.key = i.key
+  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
+  ORDER BY p.key FOR NO KEY UPDATE OF p
 )
-UPDATE pulls p SET ${set}
-FROM item i JOIN locked l ON l.key = i.key
-WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
-  AND (i.token IS NULL OR p.token = i.token)
+UPDATE pulls p SET ${set} FROM locked i WHERE p.key = i.key
 RETURNING p.key`,
   );
 
@@ -92,7 +91,7 @@ FROM pulls WHERE key = $1`,
 );
 
 /** $1 age in ms */
-export const expirePulls = statement(
+export const expirePulls = batchStatement(
   'expirePulls',
   `
 WITH old AS MATERIALIZED (

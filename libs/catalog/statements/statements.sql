@@ -2,12 +2,11 @@
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::bigint[]) AS i(key, worker, attempt, token, relay, size)
 ), locked AS (
-  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+  SELECT i.* FROM item i JOIN pulls p ON p.key = i.key
+  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
+  ORDER BY p.key FOR NO KEY UPDATE OF p
 )
-UPDATE pulls p SET relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp()
-FROM item i JOIN locked l ON l.key = i.key
-WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
-  AND (i.token IS NULL OR p.token = i.token)
+UPDATE pulls p SET relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp() FROM locked i WHERE p.key = i.key
 RETURNING p.key;
 
 -- catalog.claimPulls
@@ -119,12 +118,11 @@ WHERE r.upstream = $1 AND r.path = $2 AND t.name = $3;
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[]) AS i(key, worker, attempt, token, failure)
 ), locked AS (
-  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+  SELECT i.* FROM item i JOIN pulls p ON p.key = i.key
+  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
+  ORDER BY p.key FOR NO KEY UPDATE OF p
 )
-UPDATE pulls p SET state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp()
-FROM item i JOIN locked l ON l.key = i.key
-WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
-  AND (i.token IS NULL OR p.token = i.token)
+UPDATE pulls p SET state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp() FROM locked i WHERE p.key = i.key
 RETURNING p.key;
 
 -- catalog.forgetBlob
@@ -152,12 +150,11 @@ SELECT repository_id, name, NULL, clock_timestamp() FROM removed;
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::float8[]) AS i(key, worker, attempt, token, lease)
 ), locked AS (
-  SELECT p.key FROM pulls p JOIN item i ON p.key = i.key ORDER BY p.key FOR NO KEY UPDATE OF p
+  SELECT i.* FROM item i JOIN pulls p ON p.key = i.key
+  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
+  ORDER BY p.key FOR NO KEY UPDATE OF p
 )
-UPDATE pulls p SET lease_until = clock_timestamp() + i.lease * interval '1 millisecond'
-FROM item i JOIN locked l ON l.key = i.key
-WHERE p.key = i.key AND p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
-  AND (i.token IS NULL OR p.token = i.token)
+UPDATE pulls p SET lease_until = clock_timestamp() + i.lease * interval '1 millisecond' FROM locked i WHERE p.key = i.key
 RETURNING p.key;
 
 -- catalog.storeBlobs
@@ -171,7 +168,7 @@ WITH item AS (
   ORDER BY 1, 2
   ON CONFLICT DO NOTHING
   RETURNING id, upstream, path
-), repository AS (
+), repository AS MATERIALIZED (
   SELECT id, upstream, path FROM new_repository
   UNION ALL
   SELECT r.id, r.upstream, r.path FROM repositories r
@@ -184,7 +181,7 @@ WITH item AS (
   ORDER BY i.digest
   ON CONFLICT DO NOTHING
   RETURNING id, digest
-), blob AS (
+), blob AS MATERIALIZED (
   SELECT id, digest FROM new_blob
   UNION ALL SELECT id, digest FROM blobs WHERE digest = ANY ($3::bytea[])
 ), pair AS (
