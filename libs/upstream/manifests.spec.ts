@@ -214,3 +214,12 @@ it('A35: does not even look for an upstream that is not allowed', async () => {
   await expect(upstream.getManifest(elsewhere, 'latest')).rejects.toMatchObject({ reason: 'NAME_UNKNOWN' });
   await expect(upstream.headBlob(elsewhere, other as Digest)).rejects.toMatchObject({ reason: 'NAME_UNKNOWN' });
 });
+
+it.each(['../../../token', 'a/b', 'a?b', '%2e%2e', 'sha256:abc', ''])(
+  'asks nobody for the reference %j',
+  async (reference) => {
+    await expect(get(reference)).rejects.toMatchObject({ reason: 'MANIFEST_INVALID', status: 400 });
+    await expect(head(reference)).rejects.toMatchObject({ reason: 'MANIFEST_INVALID' });
+    expect(fake.requests.length).toBe(0);
+  },
+);

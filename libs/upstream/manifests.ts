@@ -13,7 +13,7 @@ import type { FetchedManifest } from './port.js';
 import type { Answer } from './transport.js';
 
 /** distribution-spec "Pushing Manifests": registries may refuse more than 4 MiB. Bytes. */
-export const MAX_MANIFEST = 4 * 1024 * 1024;
+const MAX_MANIFEST = 4 * 1024 * 1024;
 
 export const MANIFEST_HEADERS = { accept: MANIFEST_ACCEPT };
 

@@ -1,4 +1,4 @@
-import type { Digest, Repository } from '#oci';
+import { type Digest, Failure, isDigest, isTag, type Repository } from '#oci';
 import { Authorization } from './authorization.js';
 import { blobBody, blobFacts, rangeHeader } from './blobs.js';
 import { isEncoded } from './bodies.js';
@@ -41,7 +41,7 @@ export class RegistryClient implements Upstream {
   }
 
   async headManifest(repository: Repository, reference: string, { signal }: CallOptions = {}) {
-    const call = this.call(repository, `manifests/${reference}`, MANIFEST_HEADERS, signal);
+    const call = this.call(repository, `manifests/${checked(reference)}`, MANIFEST_HEADERS, signal);
     return call.endpoint.breaker.run(async () => {
       const { answer } = await this.send('HEAD', call);
       answer.discard();
@@ -53,7 +53,7 @@ export class RegistryClient implements Upstream {
   }
 
   async getManifest(repository: Repository, reference: string, { signal }: CallOptions = {}): Promise<FetchedManifest> {
-    const call = this.call(repository, `manifests/${reference}`, MANIFEST_HEADERS, signal);
+    const call = this.call(repository, `manifests/${checked(reference)}`, MANIFEST_HEADERS, signal);
     return call.endpoint.breaker.run(() => this.fetchManifest(call, reference));
   }
 
@@ -106,6 +106,12 @@ export class RegistryClient implements Upstream {
   private send(method: 'GET' | 'HEAD', { path, endpoint, ...rest }: Call): Promise<Followed> {
     return this.redirects.send({ method, url: new URL(path, endpoint.origin), endpoint, ...rest });
   }
+}
+
+/** So that a path holds nothing but what it says. */
+function checked(reference: string): string {
+  if (!isTag(reference) && !isDigest(reference)) throw new Failure('MANIFEST_INVALID');
+  return reference;
 }
 
 /** Object stores sign a redirect's address for one method, often for GET alone; some registries know no HEAD (B27). */

@@ -17,7 +17,7 @@ const SMALL = 64 * 1024;
 export type Headers = Record<string, string | string[] | undefined>;
 
 /** `{ offset, length }` of a single range, 'unsatisfiable', or undefined where the whole is to be sent (RFC 9110 14.2). */
-export function rangeOf(
+function rangeOf(
   header: string | undefined,
   size: number,
 ): { offset: number; length: number } | 'unsatisfiable' | undefined {

@@ -16,7 +16,7 @@ export interface GeneratedBlob {
   readonly seed?: number;
 }
 
-export const BLOCK = 1 << 20;
+const BLOCK = 1 << 20;
 const COUNTER = 8;
 
 export function sha256(bytes: Buffer): string {

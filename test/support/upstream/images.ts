@@ -16,7 +16,7 @@ export const MEDIA_TYPES = {
     layer: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
   },
 } as const;
-export type MediaTypes = keyof typeof MEDIA_TYPES;
+type MediaTypes = keyof typeof MEDIA_TYPES;
 
 export interface MadeManifest {
   readonly mediaType: string;
@@ -107,7 +107,7 @@ export function made(mediaType: string, document: unknown): MadeManifest {
   return { mediaType, digest: sha256(bytes), bytes, size: bytes.length };
 }
 
-export function descriptor(mediaType: string, of: { digest: string; size: number }) {
+function descriptor(mediaType: string, of: { digest: string; size: number }) {
   return { mediaType, digest: of.digest, size: of.size };
 }
 
