@@ -27,7 +27,13 @@ const base = {
 const roots = ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/test'];
 export default {
   projects: [
-    { ...base, displayName: 'unit', roots, testMatch: ['**/*.spec.ts'], testPathIgnorePatterns: ['\\.(int|e2e)\\.spec\\.ts$'] },
+    {
+      ...base,
+      displayName: 'unit',
+      roots,
+      testMatch: ['**/*.spec.ts'],
+      testPathIgnorePatterns: ['\\.(int|e2e)\\.spec\\.ts$'],
+    },
     { ...base, displayName: 'int', roots, testMatch: ['**/*.int.spec.ts'] },
     { ...base, displayName: 'e2e', roots, testMatch: ['**/*.e2e.spec.ts'] },
   ],

@@ -90,7 +90,12 @@ export async function startServer(config: Config, options: { role: Role; logger:
     ready.catch(() => {});
     const admin = (await app.getUrl()).replace('[::1]', '127.0.0.1');
     return {
-      addresses: { admin, ...(registryPort ? { registry: `http://${shown(config.host)}:${registryPort}` } : {}) },
+      addresses: {
+        admin,
+        ...(registryPort
+          ? { registry: `${config.serverTlsConfig.cert ? 'https' : 'http'}://${shown(config.host)}:${registryPort}` }
+          : {}),
+      },
       ready,
       stop,
     };

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { Injectable } from '@nestjs/common';
 import { within } from '#async';
 import { Failure } from '#oci';
 import { PullApi } from './pull-api.js';
@@ -14,18 +14,26 @@ const HTTP = {
   maxHeaderSize: 96 * 1024,
 };
 
+/** PEM texts. With `requestCert`, clients need a certificate that `ca` (or the system) signed. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca?: string;
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: boolean;
+}
+
 /**
  * The registry port. Requests go straight from Node's server to the pull API: a framework between would cost most of a
  * warm hit, and would decode paths, add ETags and charsets.
  */
-@Injectable()
 export class GatewayServer {
   private readonly server: Server;
   private readonly active = new Set<ServerResponse>();
   private stopping = false;
 
-  constructor(api: PullApi) {
-    this.server = createServer(HTTP, (req: IncomingMessage, res: ServerResponse) => {
+  constructor(api: PullApi, tls?: ServerTls) {
+    const listener = (req: IncomingMessage, res: ServerResponse) => {
       this.active.add(res);
       res.once('close', () => {
         this.active.delete(res);
@@ -33,7 +41,8 @@ export class GatewayServer {
       });
       if (this.stopping) res.setHeader('connection', 'close');
       api.handle(req, res);
-    });
+    };
+    this.server = tls ? createTlsServer({ ...HTTP, ...tls }, listener) : createServer(HTTP, listener);
     this.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
       const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';

@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { canonicalHost } from '#oci';
 import { type Log, PullWaits, Registry, type SourceRules } from '#registry';
 import type { Stack } from '#stack';
-import { GatewayServer } from './gateway-server.js';
+import { GatewayServer, type ServerTls } from './gateway-server.js';
 import { PullApi } from './pull-api.js';
 import { tagRules } from './tag-rules.js';
 
@@ -42,7 +43,11 @@ export class GatewayModule {
           inject: [Registry],
           useFactory: (registry: Registry) => new PullApi(registry, sourceRules(config, stack), log),
         },
-        GatewayServer,
+        {
+          provide: GatewayServer,
+          inject: [PullApi],
+          useFactory: (api: PullApi) => new GatewayServer(api, serverTls(config)),
+        },
       ],
       exports: [GatewayServer, Registry],
     };
@@ -55,5 +60,19 @@ function sourceRules(config: Config, { upstream }: Stack): SourceRules {
     defaultNs: config.defaultNs,
     isConfigured: (host) => configured.has(host),
     allows: (host) => upstream.allows(host),
+  };
+}
+
+function serverTls({ serverTlsConfig }: Config): ServerTls | undefined {
+  const { cert, key, ca, clientAuth } = serverTlsConfig;
+  if (!cert || !key) return undefined;
+  const read = (path: string) => readFileSync(path, 'utf8');
+  const verify = clientAuth === 'verify';
+  return {
+    cert: read(cert),
+    key: read(key),
+    ...(ca ? { ca: read(ca) } : {}),
+    requestCert: verify,
+    rejectUnauthorized: verify,
   };
 }

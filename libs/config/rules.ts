@@ -23,6 +23,7 @@ export function checkRules(tree: Tree, role: Role): Finding[] {
     ...credentials(tree),
     ...duplicates(tree),
     ...portClashes(tree, role),
+    ...unprotected(tree),
   ];
 }
 
@@ -34,6 +35,12 @@ function missingParts(tree: Tree, role: Role): Finding[] {
       ? `required, since ${given.join(' and ')} ${given.length > 1 ? 'are' : 'is'} set (set all of metadata.url, bus.nats and blobs.s3, or none)`
       : `required by the role ${role}`;
   return SHARED.filter((path) => valueAt(tree, path) === undefined).map((path) => ({ path, reason: why }));
+}
+
+/** A key that ought to keep people out is refused rather than ignored with a warning. */
+function unprotected(tree: Tree): Finding[] {
+  if (valueAt(tree, ['clientAuth']) === undefined) return [];
+  return [{ path: ['clientAuth'], reason: 'not available in this version; the registry would be open to everybody' }];
 }
 
 /** Keys that go together: certificate and key, the two S3 keys. */

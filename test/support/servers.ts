@@ -101,6 +101,7 @@ export interface Installation {
 
 interface Restartable {
   restart(): Promise<void>;
+  kill(): Promise<void>;
 }
 
 /** `upstreams`: hosts that are reached over plain http. */

@@ -3,7 +3,7 @@ import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 /** What happens to one request on its way to S3. */
-export type Fault =
+type Fault =
   /** Answered so, without asking S3. */
   | { status: number }
   /** The answer's body is cut off after so many bytes. */

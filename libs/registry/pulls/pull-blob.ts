@@ -50,7 +50,10 @@ export async function pullBlob(
   try {
     const run = transfers.track(transfer, transfer.run());
     transfer.open.then(
-      (known) => pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, known),
+      (known) => {
+        pull.log.debug({ key: pull.event.key, digest, transfer: transfer.id, size: known }, 'transfer started');
+        return pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, known);
+      },
       () => {},
     );
     await catalog.storeBlob(repository, digest, await run);

@@ -8,14 +8,14 @@ import { BlobReader } from './blob-reader.js';
 import { FactCache, type FactCacheOptions } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
 
-export interface RegistryOptions {
+interface RegistryOptions {
   readonly airGapped: boolean;
   readonly facts: FactCacheOptions;
   /** The rule for a tag of a repository. */
   tagRule(repository: Repository, tag: string): TagRule;
 }
 
-export interface RegistryPorts {
+interface RegistryPorts {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
   readonly bus: Bus;
@@ -24,7 +24,7 @@ export interface RegistryPorts {
 }
 
 /** How an answer came about; for logs, metrics and `explain`. */
-export type Origin = 'hit' | 'stale' | 'revalidated' | 'fetched' | 'stale-on-error';
+type Origin = 'hit' | 'stale' | 'revalidated' | 'fetched' | 'stale-on-error';
 
 export interface ServedManifest {
   readonly manifest: ManifestRecord;

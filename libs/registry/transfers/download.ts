@@ -6,7 +6,7 @@ import { SpanSet } from './span-set.js';
 export interface DownloadOptions {
   /** Parallel connections for one blob at most. */
   readonly connections: number;
-  /** Bytes a second above which one more connection is not worth its cost to the upstream. */
+  /** Bytes a second of one connection above which another is not worth its cost to the upstream. */
   readonly fastEnough: number;
   /** Bytes a second averaged over `minRateWindow`; a slower connection is given up and opened anew. */
   readonly minRate: number;
@@ -18,7 +18,7 @@ export interface DownloadOptions {
 
 export const DOWNLOAD_DEFAULTS: DownloadOptions = {
   connections: 4,
-  fastEnough: 64 * 2 ** 20,
+  fastEnough: 32 * 2 ** 20,
   minRate: 1024,
   minRateWindow: 30_000,
   tries: 4,
@@ -48,6 +48,8 @@ interface Run {
 }
 
 const TICK_MS = 250;
+/** Short downloads, and the start of every one, are left to one connection. */
+const SETTLE_MS = 1000;
 /** Below this a second connection costs more than it brings. */
 const MIN_SPLIT = 8 * 2 ** 20;
 const ALIGN = 2 ** 20;
@@ -69,6 +71,7 @@ export class Download {
   private answered = false;
   private bestRate = 0;
   private lastSplit = 0;
+  private lastTick = 0;
   private helped = true;
   private failure: unknown;
 
@@ -86,6 +89,7 @@ export class Download {
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     this.lastSplit = Date.now();
+    this.lastTick = Date.now();
     const ticker = setInterval(() => this.tick(), TICK_MS);
     ticker.unref();
     try {
@@ -132,14 +136,20 @@ export class Download {
   }
 
   private tick(): void {
+    const now = Date.now();
+    const late = now - this.lastTick > 1.5 * TICK_MS;
+    this.lastTick = now;
     let total = 0;
     for (const run of this.runs) {
       run.rate = (run.rate + (run.fresh * 1000) / TICK_MS) / 2;
       run.fresh = 0;
       total += run.rate;
     }
-    if (!this.ranges || this.size === undefined || this.runs.size >= this.options.connections) return;
-    if (Date.now() - this.lastSplit < 2 * TICK_MS || total >= this.options.fastEnough) return;
+    if (!this.ranges || this.size === undefined || this.runs.size === 0 || this.runs.size >= this.options.connections)
+      return;
+    // A late tick means that we are the slow ones; more connections would only make it worse.
+    if (late || now - this.lastSplit < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
+    if (total / this.runs.size >= this.options.fastEnough) return;
     // A connection that added nothing shows that the line, not the connection, is the limit.
     if (this.runs.size > 1) this.helped = total > this.bestRate * 1.2;
     if (!this.helped) return;

@@ -132,7 +132,12 @@ describe('Transfer', () => {
     const slow = collector();
     const slowRead = transfer.read(
       { offset: 0, length: bytes.length },
-      { write: (chunk) => (slow.write(chunk), stuck.promise) },
+      {
+        write: (chunk) => {
+          slow.write(chunk);
+          return stuck.promise;
+        },
+      },
     );
     const fast = collector();
     await transfer.read({ offset: 0, length: bytes.length }, fast);

@@ -10,7 +10,7 @@ import { Window } from './window.js';
 /** Bytes at the end of a body that nobody gets before the digest is verified. */
 export const TAIL = 64 * 1024;
 /** A blob up to this size is verified before its first byte; a bounded range up to it is never withheld. Bytes. */
-export const SMALL = 2 ** 20;
+const SMALL = 2 ** 20;
 const WINDOW = 4 * 2 ** 20;
 /** Bytes received but not yet in the spool before the connections are paused. */
 const UNWRITTEN = 4 * 2 ** 20;
