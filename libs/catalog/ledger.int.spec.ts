@@ -41,7 +41,7 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('pull ledger on Postg
         });
         await fc.asyncModelRun(setup, commands);
       }),
-      { numRuns: 60 },
+      { numRuns: 200 },
     );
   });
 });

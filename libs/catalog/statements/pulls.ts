@@ -49,7 +49,7 @@ WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]${more}) AS i(key, worker, attempt, token${columns})
 ), locked AS (
   SELECT i.* FROM item i JOIN pulls p ON p.key = i.key
-  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt
+  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
   ORDER BY p.key FOR NO KEY UPDATE OF p
 )
 UPDATE pulls p SET ${set} FROM locked i WHERE p.key = i.key
