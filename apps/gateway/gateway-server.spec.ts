@@ -5,7 +5,7 @@ import { makeCertificates } from '../../test/support/upstream/index.js';
 import { GatewayServer } from './gateway-server.js';
 import type { PullApi } from './pull-api.js';
 
-const api = { handle: (_, res) => void res.end('ok') } as PullApi as PullApi;
+const api = { handle: (_, res) => void res.end('ok') } as PullApi;
 
 function ask(request: typeof httpRequest | typeof httpsRequest, options: RequestOptions): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -19,14 +19,14 @@ function ask(request: typeof httpRequest | typeof httpsRequest, options: Request
 
 describe('GatewayServer', () => {
   it('serves TLS, and with requestCert only to clients that have a certificate', async () => {
-    const { ca, cert, key } = makeCertificates();
+    const { ca, cert, key, clientCert, clientKey } = makeCertificates();
     const open = new GatewayServer(api, { cert, key, requestCert: false, rejectUnauthorized: false });
     const closed = new GatewayServer(api, { cert, key, ca, requestCert: true, rejectUnauthorized: true });
     const [first, second] = [await open.listen(0, '127.0.0.1'), await closed.listen(0, '127.0.0.1')];
     try {
       expect(await ask(httpsRequest, { port: first, ca })).toBe(200);
       await expect(ask(httpsRequest, { port: second, ca })).rejects.toThrow();
-      expect(await ask(httpsRequest, { port: second, ca, cert, key })).toBe(200);
+      expect(await ask(httpsRequest, { port: second, ca, cert: clientCert, key: clientKey })).toBe(200);
     } finally {
       await Promise.all([open.stop(100), closed.stop(100)]);
     }

@@ -15,6 +15,11 @@ function gate(): { opened: Promise<void>; open: () => void } {
   return { opened, open };
 }
 
+/** Bounded by the test's own time-out. */
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
 const distributedOnly = stacks().includes('distributed') ? describe : describe.skip;
 
 distributedOnly('the death of a process, distributed', () => {
@@ -101,6 +106,41 @@ distributedOnly('the death of a process, distributed', () => {
     let status = 0;
     for (let i = 0; i < 40 && status !== 200; i++) status = (await get(after)).status;
     expect(status).toBe(200);
+  });
+});
+
+distributedOnly('the order of starting', () => {
+  it('is free: a gateway answers what it can, names what it waits for, and serves when that has come', async () => {
+    const upstream = await startFakeUpstream();
+    const system = await install('distributed', [upstream.host]);
+    const { postgres, nats, s3 } = system.services;
+    const gateway = system.gateways[0]!;
+    try {
+      upstream.addImage({ repository: 'late', tag: 'v1' });
+      await gateway.stop();
+      await Promise.all([postgres!.kill(), nats!.kill(), s3!.kill()]);
+      gateway.launch();
+      await until(() => get(`${gateway.admin}/health/live`).then(({ status }) => status === 200));
+      const ready = await get(`${gateway.admin}/health/ready`);
+      expect([ready.status, Object.keys(JSON.parse(ready.body.toString()).error).sort()]).toEqual([
+        503,
+        ['nats', 'postgresql', 's3'],
+      ]);
+      await until(() => get(`${gateway.url}/v2/`).then(({ status }) => status === 200));
+      const early = await get(`${gateway.url}/v2/${upstream.host}/late/manifests/v1`);
+      expect([early.status, Number(early.headers['retry-after']) > 0]).toEqual([503, true]);
+      await until(async () =>
+        ['PostgreSQL', 'NATS', 'the blob store'].every((name) => gateway.log.includes(`waiting for ${name}`)),
+      );
+      await Promise.all([postgres!.restart(), nats!.restart(), s3!.restart()]);
+      await until(() => gateway.ready());
+      await until(() =>
+        get(`${gateway.url}/v2/${upstream.host}/late/manifests/v1`).then(({ status }) => status === 200),
+      );
+    } finally {
+      await system.stop();
+      await upstream.stop();
+    }
   });
 });
 

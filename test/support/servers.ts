@@ -36,16 +36,22 @@ export class ServerProcess {
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, [MAIN, ...this.args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.child = child;
-    child.stdout.on('data', (text) => this.keep(text));
-    child.stderr.on('data', (text) => this.keep(text));
+    const child = this.launch();
     const deadline = Date.now() + START_MS;
     while (!(await this.ready())) {
       if (child.exitCode !== null || Date.now() > deadline)
         throw new Error(`the server did not start:\n${this.output}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
+  }
+
+  /** Starts the process and waits for nothing. */
+  launch(): ChildProcess {
+    const child = spawn(process.execPath, [MAIN, ...this.args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = child;
+    child.stdout.on('data', (text) => this.keep(text));
+    child.stderr.on('data', (text) => this.keep(text));
+    return child;
   }
 
   async ready(): Promise<boolean> {
