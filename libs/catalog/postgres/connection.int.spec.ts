@@ -101,7 +101,7 @@ describe('connection', () => {
   );
 
   it('bounds the wait for a free connection', async () => {
-    const connection = await Connection.open({ url: postgres.url, poolSize: 1, connectTimeout: 100 });
+    const connection = await Connection.open({ url: postgres.url, poolSize: 1, connectTimeout: 2000 });
     const runner = connection.dataSource.createQueryRunner();
     await runner.connect();
     try {
