@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -117,6 +117,8 @@ export async function install(
   extra: object = {},
 ): Promise<Installation> {
   const directory = mkdtempSync(join(tmpdir(), 'ociregistry-e2e-'));
+  // As root the private PostgreSQL runs as another user and would place its data elsewhere, beyond our clean-up.
+  chmodSync(directory, 0o755);
   const config = {
     registries: upstreams.map((host) => ({ name: host, scheme: 'http' })),
     logLevel: 'debug',
