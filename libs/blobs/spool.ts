@@ -63,7 +63,7 @@ export class SpoolFile {
       if (this.closing) throw new Error('write after release');
       if (this.failure) throw this.failure.error;
       const at = offset + done;
-      const known = 0;
+      const known = this.spans.runAt(at);
       if (known > 0) {
         done += Math.min(known, chunk.length - done);
         continue;
