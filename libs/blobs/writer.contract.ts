@@ -69,7 +69,7 @@ export interface Writer {
  * `fill` for one that runs out of disk. `wrapper` is put before the command.
  */
 export function startWriter(expression: string, digest: string, size: number, wrapper: string[] = []): Writer {
-  built ??= build();
+  const built = build();
   const program = [process.execPath, '--expose-gc', path.join(built, 'program.js')];
   const [command, ...args] = [...wrapper, ...program, expression, digest, String(size)];
   const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -83,6 +83,7 @@ export function startWriter(expression: string, digest: string, size: number, wr
     else failed.resolve(JSON.parse(value!));
   });
   child.once('exit', (code, signal) => {
+    rmSync(built, { recursive: true, force: true });
     const early = new Error(`the writer ended with ${code ?? signal}`);
     halfway.reject(early);
     growth.reject(early);
@@ -91,14 +92,11 @@ export function startWriter(expression: string, digest: string, size: number, wr
   return { child, halfway: halfway.promise, growth: growth.promise, failed: failed.promise };
 }
 
-let built: string | undefined;
-
 /** Today's sources as JavaScript; inside the repository, so that packages are found. */
 function build(): string {
   const root = path.resolve(import.meta.dirname, '../..');
   mkdirSync(path.join(root, '.cache'), { recursive: true });
   const to = mkdtempSync(path.join(root, '.cache/blobs-writer-'));
-  process.once('exit', () => rmSync(to, { recursive: true, force: true }));
   for (const library of ['oci', 'async', 'blobs']) {
     for (const entry of readdirSync(path.join(root, 'libs', library), { recursive: true, encoding: 'utf8' })) {
       if (!entry.endsWith('.ts') || /\.(spec|contract)\.ts$/.test(entry)) continue;
