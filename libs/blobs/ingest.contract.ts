@@ -173,6 +173,17 @@ export function ingestContract(start: () => Promise<BlobStoreHarness>): void {
     expect(await harness.store.stat(digest)).toEqual({ size: bytes.length });
   });
 
+  it('ends a verification that is aborted, as neither right nor wrong', async () => {
+    const { bytes, digest } = sample(3 * MiB);
+    const ingest = await begin(digest, bytes.length);
+    await ingest.write(64, bytes.subarray(64));
+    await ingest.write(0, bytes.subarray(0, 64));
+    const verified = expect(ingest.verify()).rejects.toThrow('aborted while verifying');
+    await ingest.release();
+    await verified;
+    await expect(ingest.read(0, Buffer.alloc(1))).rejects.toThrow('after release');
+  });
+
   it('drops living ingests when the store closes', async () => {
     const { bytes, digest } = sample(9 * MiB);
     const other = harness.another();

@@ -103,15 +103,15 @@ export class VerifiedIngest implements Ingest {
   }
 
   private take(offset: number, piece: Buffer): void {
-    if (offset === this.hashed && !this.catchingUp) {
+    if (offset === this.hashed) {
       this.hash.update(piece);
       this.hashed += piece.length;
     }
-    if (this.hashed < this.spool.frontier && !this.unreadable) this.startCatchingUp();
+    if (this.hashed < this.spool.frontier && !this.unreadable) void this.startCatchingUp();
     this.upload.written({ offset, length: piece.length });
   }
 
-  private startCatchingUp(): void {
+  private startCatchingUp(): Promise<void> {
     this.catchingUp ??= this.catchUp()
       .catch((error) => {
         this.unreadable = storeFailure(error);
@@ -119,6 +119,7 @@ export class VerifiedIngest implements Ingest {
       .finally(() => {
         this.catchingUp = undefined;
       });
+    return this.catchingUp;
   }
 
   private async catchUp(): Promise<void> {
@@ -136,8 +137,10 @@ export class VerifiedIngest implements Ingest {
   }
 
   private async check(): Promise<number> {
-    while (this.catchingUp) await this.catchingUp;
+    // A gap may have closed just as the last run was ending.
+    while (this.hashed < this.spool.frontier && !this.unreadable && !this.aborting) await this.startCatchingUp();
     if (this.unreadable) throw this.unreadable;
+    if (this.aborting) throw new Error('aborted while verifying');
     const { frontier, end } = this.spool;
     const size = this.size ?? end;
     if (frontier < size) throw refusedContent(`the body ended after ${frontier} of ${size} bytes`);

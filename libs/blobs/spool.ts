@@ -34,6 +34,7 @@ export class SpoolFile {
   private readonly spans = new SpanSet();
   private readonly filling: Extent[] = [];
   private readonly flushing = new Map<Extent, Promise<void>>();
+  private readonly reading = new Set<Promise<number>>();
   private file?: Promise<number>;
   private failure?: { readonly error: unknown };
   private named = false;
@@ -97,7 +98,9 @@ export class SpoolFile {
       if (extent.offset > offset) limit = Math.min(limit, extent.offset - offset);
     }
     // Read by the descriptor: the name may be gone, after an abort, or the blob's, after a commit.
-    const count = await readAt(await this.open(), into.subarray(0, limit), offset);
+    const reading = this.open().then((fd) => readAt(fd, into.subarray(0, limit), offset));
+    this.reading.add(reading);
+    const count = await reading.finally(() => this.reading.delete(reading));
     if (count === 0) throw this.failure?.error ?? new Error('spool file is shorter than what was written to it');
     return count;
   }
@@ -137,7 +140,8 @@ export class SpoolFile {
 
   close(): Promise<void> {
     this.closing ??= (async () => {
-      await Promise.all(this.flushing.values());
+      // A descriptor that is closed under a read may be another file's by the time the read runs.
+      await Promise.allSettled([...this.flushing.values(), ...this.reading]);
       for (const extent of this.filling.splice(0)) recycle(extent);
       const fd = await this.file?.catch(() => undefined);
       if (fd !== undefined) await closeFile(fd);
