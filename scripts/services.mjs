@@ -29,7 +29,7 @@ const cache =
   process.env.OCIREGISTRY_TEST_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ociregistry');
 const isRoot = process.getuid?.() === 0;
 
-/** Built with `go install`; `accepts` judges the `--version` output of a binary found on PATH. */
+/** Built with `go install`; `accepts` judges what a binary found on PATH says to `versionArgument` (`--version`). */
 const goModules = {
   'nats-server': {
     module: 'github.com/nats-io/nats-server/v2@v2.12.0',
@@ -38,6 +38,11 @@ const goModules = {
   minio: {
     module: 'github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c',
     accepts: (version) => /RELEASE\.202[5-9]/.test(version),
+  },
+  crane: {
+    module: 'github.com/google/go-containerregistry/cmd/crane@v0.22.1',
+    versionArgument: 'version',
+    accepts: (version) => /\b0\.22\./.test(version),
   },
 };
 
@@ -82,9 +87,9 @@ function isExecutable(path) {
 }
 
 function goInstalled(name) {
-  const { module, accepts } = goModules[name];
+  const { module, versionArgument = '--version', accepts } = goModules[name];
   const present = onPath(name);
-  if (present && accepts(run(present, ['--version']).output)) return present;
+  if (present && accepts(run(present, [versionArgument]).output)) return present;
   const directory = join(cache, module.replaceAll('/', '_'));
   const binary = join(directory, name);
   if (isExecutable(binary)) return binary;
