@@ -185,11 +185,16 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
     expect([good.status, digestOfBody(good.body)]).toEqual([200, blob.digest]);
   });
 
-  it('C2: a small flipped blob is refused before its first byte', async () => {
-    const blob = upstream.addBlob('flipped', { size: 5000, seed: 12 });
-    upstream.faults.add({ path: new RegExp(blob.digest), flip: 100, times: 1, method: 'GET' });
-    expect((await get(base + path('flipped', `blobs/${blob.digest}`))).status).toBe(502);
-    expect(digestOfBody((await get(base + path('flipped', `blobs/${blob.digest}`))).body)).toBe(blob.digest);
+  it('C2: a small flipped blob is refused before its first byte, and asked anew at once', async () => {
+    // Many, since the second request may meet the end of the first one's job.
+    for (let seed = 100; seed < 125; seed++) {
+      const blob = upstream.addBlob('flipped', { size: 5000, seed });
+      const url = base + path('flipped', `blobs/${blob.digest}`);
+      upstream.faults.add({ path: new RegExp(blob.digest), flip: 100, times: 1, method: 'GET' });
+      expect((await get(url)).status).toBe(502);
+      const again = await get(url);
+      expect([again.status, digestOfBody(again.body)]).toEqual([200, blob.digest]);
+    }
   });
 
   it('C1: a body cut by the upstream is resumed by Range at its place', async () => {

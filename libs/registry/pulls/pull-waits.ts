@@ -33,11 +33,17 @@ export type Outcome =
   | { readonly state: 'finished' }
   | { readonly state: 'running'; readonly transfer: RunningTransfer };
 
+const AFTER_END_MS = 50;
+
 /** One key that somebody in this process waits for. */
 interface Wait {
   readonly key: string;
   readonly request: PullRequest;
-  readonly since: number;
+  since: number;
+  /** Whether the job that will end is one that this wait queued; until the bus has answered nobody knows. */
+  queued: boolean;
+  /** Somebody else's job failed, and ours was asked for after it. */
+  askedAgain: boolean;
   waiters: number;
   timer: NodeJS.Timeout;
   relay?: RelayAddress;
@@ -64,7 +70,7 @@ export class PullWaits {
   ) {
     this.unsubscribe = [
       bus.onSignal('pull.started', ({ key, relay }) => this.started(this.waits.get(key), relay)),
-      bus.onSignal('pull.finished', ({ key, failure }) => this.finished(this.waits.get(key), failure)),
+      bus.onSignal('pull.finished', ({ key, failure }) => this.heardEnd(this.waits.get(key), failure)),
     ];
   }
 
@@ -125,6 +131,8 @@ export class PullWaits {
       key,
       request,
       since: Date.now(),
+      queued: false,
+      askedAgain: false,
       waiters: 0,
       timer: setInterval(() => void this.look(wait), this.options.poll),
       changed: new Deferred(),
@@ -146,7 +154,10 @@ export class PullWaits {
   }
 
   private publish(wait: Wait, patient: boolean): void {
-    this.bus.requestPull(this.event(wait.request)).catch((error: unknown) => {
+    const asked = this.bus.requestPull(this.event(wait.request)).then((answer) => {
+      if (answer === 'queued') wait.queued = true;
+    });
+    asked.catch((error: unknown) => {
       if (patient) return this.log.warn({ key: wait.key, error: String(error) }, 'cannot ask for a pull, trying again');
       this.finished(wait, Failure.of(error).toRecord());
     });
@@ -177,6 +188,22 @@ export class PullWaits {
     if (!wait) return;
     wait.relay = relay;
     this.wake(wait);
+  }
+
+  /**
+   * A request that comes while a failed job is just ending is refused as its duplicate, and then hears of a failure that
+   * came before it. Trouble is not remembered: such a wait asks once more for itself.
+   */
+  private heardEnd(wait: Wait | undefined, failure: FailureRecord | undefined): void {
+    if (!wait || !failure || wait.queued || wait.askedAgain || Failure.from(failure).status < 500)
+      return this.finished(wait, failure);
+    wait.askedAgain = true;
+    wait.since = Date.now();
+    wait.relay = undefined;
+    // The job's message is acknowledged a moment after its signal; should that take longer, the look at the row asks again.
+    setTimeout(() => {
+      if (!wait.finished && wait.waiters > 0) this.publish(wait, true);
+    }, AFTER_END_MS).unref();
   }
 
   private finished(wait: Wait | undefined, failure: FailureRecord | undefined): void {

@@ -1,0 +1,87 @@
+import { EVENT_MAJOR, type PullRequested, pullKey } from '#bus';
+import { InProcessBus } from '#bus/adapters';
+import type { PullLedger } from '#catalog';
+import { Failure } from '#oci';
+import type { Log, Relays } from '../ports.js';
+import { type PullRequest, PullWaits } from './pull-waits.js';
+
+const target = { kind: 'manifest', repository: { upstream: 'a.example', path: 'b' }, reference: 'v1' } as const;
+const request: PullRequest = { target, lane: 'interactive', cause: 'client' };
+const key = pullKey(target);
+const log: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const relays: Relays = { attach: () => Promise.reject(new Failure('UNAVAILABLE')) };
+const noRows = { find: async () => undefined } as unknown as PullLedger;
+
+/** The real bus, with what was asked of it counted. */
+class CountingBus extends InProcessBus {
+  asked = 0;
+  answers: string[] = [];
+  override async requestPull(event: PullRequested): Promise<'queued' | 'coalesced'> {
+    this.asked++;
+    const answer = await super.requestPull(event);
+    this.answers.push(answer);
+    return answer;
+  }
+}
+
+describe('PullWaits', () => {
+  const end = (bus: CountingBus, reason?: 'UPSTREAM_CONTENT' | 'MANIFEST_UNKNOWN') =>
+    bus.signal('pull.finished', {
+      v: EVENT_MAJOR,
+      key,
+      ...(reason ? { failure: new Failure(reason).toRecord() } : {}),
+    });
+  const make = (poll = 60_000) => {
+    const bus = new CountingBus();
+    return { bus, waits: new PullWaits(bus, noRows, relays, log, { timeout: 30_000, poll }) };
+  };
+
+  it('gives every caller of a key the end of one job, good or bad', async () => {
+    const { bus, waits } = make();
+    const callers = [waits.wait(request), waits.wait(request)];
+    await new Promise(setImmediate);
+    end(bus);
+    expect(await Promise.all(callers)).toEqual([{ state: 'finished' }, { state: 'finished' }]);
+    expect(bus.asked).toBe(1);
+    expect(waits.size).toBe(0);
+  });
+
+  it('tells the failure of a job that it queued', async () => {
+    const { bus, waits } = make();
+    const wait = waits.wait(request);
+    await new Promise(setImmediate);
+    end(bus, 'UPSTREAM_CONTENT');
+    await expect(wait).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT' });
+    expect(bus.asked).toBe(1);
+  });
+
+  it('asks again, once, when the job that failed was there before it', async () => {
+    const { bus, waits } = make();
+    await bus.requestPull({ v: EVENT_MAJOR, key, ...request });
+    const wait = waits.wait(request);
+    await new Promise(setImmediate);
+    expect(bus.answers).toEqual(['queued', 'coalesced']);
+    end(bus, 'UPSTREAM_CONTENT');
+    while (bus.asked < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    end(bus, 'UPSTREAM_CONTENT');
+    await expect(wait).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT' });
+    expect(bus.asked).toBe(3);
+  });
+
+  it("takes an upstream's no from any job", async () => {
+    const { bus, waits } = make();
+    await bus.requestPull({ v: EVENT_MAJOR, key, ...request });
+    const wait = waits.wait(request);
+    await new Promise(setImmediate);
+    end(bus, 'MANIFEST_UNKNOWN');
+    await expect(wait).rejects.toMatchObject({ reason: 'MANIFEST_UNKNOWN' });
+  });
+
+  it('publishes again when the row shows that the job was lost', async () => {
+    const { bus, waits } = make(10);
+    const wait = waits.wait(request);
+    while (bus.asked < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    end(bus);
+    expect(await wait).toEqual({ state: 'finished' });
+  });
+});
