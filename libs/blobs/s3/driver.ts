@@ -143,6 +143,8 @@ export class S3Driver implements BlobDriver {
       const page = await this.connection.call((client) =>
         client.listIncompleteUploadsQuery(this.bucket, prefix, key, id, ''),
       );
+      // One of ours may be listed before its name has reached us: it must not be taken for a dead process's.
+      await Promise.allSettled(this.slots.starting);
       for (const upload of page.uploads) {
         if (this.slots.owned.has(upload.uploadId) || !chosen(upload)) continue;
         await this.connection

@@ -19,6 +19,8 @@ export class UploadSlots {
   readonly buffers = new BufferPool(PART, IN_ALL);
   /** Multipart uploads of this process that are not finished. */
   readonly owned = new Set<string>();
+  /** Those that S3 may list already although their names have not reached us. */
+  readonly starting = new Set<Promise<unknown>>();
 }
 
 interface Part {
@@ -117,7 +119,11 @@ export class S3Upload implements Upload {
           throw error;
         },
       );
-    return this.id;
+    const { id } = this;
+    this.slots.starting.add(id);
+    const started = () => this.slots.starting.delete(id);
+    id.then(started, started);
+    return id;
   }
 
   private async complete(size: number, parts: Part[]): Promise<void> {

@@ -195,8 +195,10 @@ export class PullWaits {
    * came before it. Trouble is not remembered: such a wait asks once more for itself.
    */
   private heardEnd(wait: Wait | undefined, failure: FailureRecord | undefined): void {
-    if (!wait || !failure || wait.queued || wait.askedAgain || Failure.from(failure).status < 500)
-      return this.finished(wait, failure);
+    if (!wait || !failure || wait.queued || wait.askedAgain || Failure.from(failure).status < 500) {
+      this.finished(wait, failure);
+      return;
+    }
     wait.askedAgain = true;
     wait.since = Date.now();
     wait.relay = undefined;
