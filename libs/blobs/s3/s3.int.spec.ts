@@ -34,8 +34,14 @@ async function start(): Promise<BlobStoreHarness> {
       const names = await readdir(spoolPath).catch(() => []);
       const hex = digest.slice(digest.indexOf(':') + 1);
       const key = `${prefix}/blobs/${digest.startsWith('sha256') ? 'sha256' : 'sha512'}/${hex.slice(0, 2)}/${hex}`;
-      const { uploads } = await client.listIncompleteUploadsQuery(bucket, key, '', '', '');
-      return names.filter((name) => name.startsWith(digest.replace(':', '-'))).length + uploads.length;
+      const listed = async (by: string) => {
+        const { uploads } = await client.listIncompleteUploadsQuery(bucket, by, '', '', '');
+        return uploads.filter((upload) => upload.key === key).length;
+      };
+      // MinIO keeps the two listings apart: an upload is on disk before all of the bucket's, which a sweep reads, have it.
+      let uploads = await listed(key);
+      while (uploads !== (await listed(''))) uploads = await listed(key);
+      return names.filter((name) => name.startsWith(digest.replace(':', '-'))).length + uploads;
     },
     leftovers: 2,
     expression: `adapters.createS3BlobStore(${JSON.stringify(options)})`,
