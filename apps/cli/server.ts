@@ -54,7 +54,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
     await gateway?.stop(GRACE_MS);
     if (gateway) app.get(Registry).close();
     const finished = Promise.all(app.getMicroservices().map((service) => service.close()));
-    await within(GRACE_MS, finished, () => worker?.stop()).catch(() => {});
+    await within(GRACE_MS, finished, () => new Error('pulls are still running')).catch(() => {});
     worker?.stop();
     await within(GRACE_MS / 4, finished, () => new Error('pulls do not stop')).catch((error: unknown) =>
       logger.warn({ error: String(error) }, 'stopping'),

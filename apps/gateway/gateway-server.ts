@@ -29,16 +29,10 @@ export interface ServerTls {
  */
 export class GatewayServer {
   private readonly server: Server;
-  private readonly active = new Set<ServerResponse>();
   private stopping = false;
 
   constructor(api: PullApi, tls?: ServerTls) {
     const listener = (req: IncomingMessage, res: ServerResponse) => {
-      this.active.add(res);
-      res.once('close', () => {
-        this.active.delete(res);
-        if (this.stopping) this.server.closeIdleConnections();
-      });
       if (this.stopping) res.setHeader('connection', 'close');
       api.handle(req, res);
     };
@@ -62,8 +56,10 @@ export class GatewayServer {
   async stop(grace: number): Promise<void> {
     this.stopping = true;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
-    this.server.closeIdleConnections();
+    // A kept-alive connection whose last answer has just ended would hold the server open for its whole time-out.
+    const idle = setInterval(() => this.server.closeIdleConnections(), 50);
     await within(grace, closed, () => new Failure('UNAVAILABLE')).catch(() => this.server.closeAllConnections());
     await closed;
+    clearInterval(idle);
   }
 }

@@ -1,6 +1,7 @@
 import { PostgresCatalog } from './postgres/catalog.js';
 import { Connection, type ConnectionOptions } from './postgres/connection.js';
 
+export { lockDirectory } from './embedded/lock.js';
 export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded/server.js';
 export type { ConnectionOptions } from './postgres/connection.js';
 export { migrate } from './postgres/migrate.js';

@@ -1,17 +1,16 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BlobStore } from '#blobs';
 import { createFsBlobStore, createS3BlobStore } from '#blobs/adapters';
 import type { Bus } from '#bus';
 import { connectJetStream, InProcessBus, InProcessStrategy, type JetStreamBus, JetStreamStrategy } from '#bus/adapters';
 import type { Catalog } from '#catalog';
-import { connectCatalog, migrate, startEmbeddedPostgres } from '#catalog/adapters';
+import { connectCatalog, lockDirectory, migrate, startEmbeddedPostgres } from '#catalog/adapters';
 import type { Config, Role } from '#config';
 import { type Log, type Relays, Transfers } from '#registry';
 import { HttpRelays } from '#relay';
 import type { Upstream } from '#upstream';
 import { createUpstream } from '#upstream/adapters';
-import { lockDataDir } from './data-lock.js';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
 
@@ -36,7 +35,11 @@ export interface Stack {
 export function openStack(config: Config, role: Role, log: Log): Stack {
   const stopping = new AbortController();
   const closers: (() => Promise<unknown> | void)[] = [];
-  if (config.stack === 'standalone') closers.push(lockDataDir(config.dataDir));
+  if (config.stack === 'standalone') {
+    mkdirSync(config.dataDir, { recursive: true });
+    // Here, and not only around the database: to be refused is an end, not something to wait for.
+    closers.push(lockDirectory(config.dataDir));
+  }
 
   let connected: Catalog | undefined;
   const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls']);

@@ -1,3 +1,4 @@
+import { Deferred } from '#async';
 import { digestOfBody, get } from '../support/client.js';
 import { type Installation, install, type ServerProcess, stacks } from '../support/servers.js';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.js';
@@ -5,15 +6,6 @@ import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.
 jest.setTimeout(240_000);
 
 const MiB = 2 ** 20;
-
-/** A gate that a test opens. */
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
 
 /** Bounded by the test's own time-out. */
 async function until(holds: () => Promise<boolean>): Promise<void> {
@@ -46,15 +38,15 @@ distributedOnly('the death of a process, distributed', () => {
     strike: (digest: string) => Promise<unknown>,
   ): Promise<{ digest: string; bodies: string[] }> {
     const blob = upstream.addBlob('big', { size: 24 * MiB, seed: ++seed });
-    const stalled = gate();
-    upstream.faults.add({ path: /big\/blobs/, method: 'GET', stall: { at: 8 * MiB, open: stalled.opened }, times: 1 });
-    const halfway = [gate(), gate()];
+    const stalled = new Deferred();
+    upstream.faults.add({ path: /big\/blobs/, method: 'GET', stall: { at: 8 * MiB, open: stalled.promise }, times: 1 });
+    const halfway = [new Deferred(), new Deferred()];
     const clients = halfway.map((half, i) =>
-      get(url(i, blob.digest), { onBytes: (total) => total > 4 * MiB && half.open() }),
+      get(url(i, blob.digest), { onBytes: (total) => total > 4 * MiB && half.resolve() }),
     );
-    await Promise.all(halfway.map((half) => half.opened));
+    await Promise.all(halfway.map((half) => half.promise));
     await strike(blob.digest);
-    stalled.open();
+    stalled.resolve();
     const answers = await Promise.all(clients);
     expect(answers.map(({ cut, status }) => [status, cut])).toEqual([
       [200, false],
@@ -145,6 +137,19 @@ distributedOnly('the order of starting', () => {
 });
 
 describe.each(stacks().filter((name) => name === 'standalone'))('the death of a %s server', () => {
+  it('a second server on the same data directory is refused, naming the first', async () => {
+    const system = await install('standalone', []);
+    try {
+      const [first] = system.gateways;
+      const second = await first!.twin();
+      expect(second.code).toBe(1);
+      expect(second.output).toContain(`process ${first!.pid}`);
+      expect(await first!.ready()).toBe(true);
+    } finally {
+      await system.stop();
+    }
+  });
+
   it('SIGKILL in the middle of a transfer leaves nothing half-visible', async () => {
     const upstream = await startFakeUpstream();
     const system = await install('standalone', [upstream.host]);
@@ -152,10 +157,10 @@ describe.each(stacks().filter((name) => name === 'standalone'))('the death of a 
       const blob = upstream.addBlob('big', { size: 16 * MiB, seed: 31 });
       const server = system.gateways[0]!;
       const url = `${server.url}/v2/${upstream.host}/big/blobs/${blob.digest}`;
-      const started = gate();
+      const started = new Deferred();
       upstream.faults.add({ path: /big/, method: 'GET', stall: { at: 8 * MiB }, times: 1 });
-      const client = get(url, { onBytes: (total) => total > 4 * MiB && started.open() });
-      await started.opened;
+      const client = get(url, { onBytes: (total) => total > 4 * MiB && started.resolve() });
+      await started.promise;
       await server.stop('SIGKILL');
       expect((await client).cut).toBe(true);
       await server.start();

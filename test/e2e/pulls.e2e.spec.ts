@@ -1,3 +1,4 @@
+import { Deferred } from '#async';
 import { digestOfBody, get } from '../support/client.js';
 import { type Installation, install, stacks } from '../support/servers.js';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.js';
@@ -120,14 +121,11 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
 
   it('first bytes at once: a client reads while the upstream has not sent the rest', async () => {
     const blob = upstream.addBlob('slow', { size: 4 * MiB, seed: 5 });
-    let open = () => {};
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    upstream.faults.add({ path: /slow/, method: 'GET', stall: { at: 2 * MiB, open: gate } });
+    const gate = new Deferred();
+    upstream.faults.add({ path: /slow/, method: 'GET', stall: { at: 2 * MiB, open: gate.promise } });
     // The gate opens only once the client has bytes: a store-then-serve cache would hang here.
     const answer = await get(base + path('slow', `blobs/${blob.digest}`), {
-      onBytes: (total) => total > MiB && open(),
+      onBytes: (total) => total > MiB && gate.resolve(),
     });
     expect(digestOfBody(answer.body)).toBe(blob.digest);
   });

@@ -82,6 +82,19 @@ export class ServerProcess {
     });
   }
 
+  /** Starts another process with the same command and waits for its end. */
+  async twin(): Promise<{ code: number | null; output: string }> {
+    const child = spawn(process.execPath, [MAIN, ...this.args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    const keep = (text: Buffer) => {
+      output += text;
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { code, output };
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.start();
