@@ -1,1 +1,2 @@
 export * from './port.js';
+export { SpanSet } from './spans.js';

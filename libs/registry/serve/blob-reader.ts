@@ -26,10 +26,6 @@ export class BlobReader {
     private place: Place,
   ) {}
 
-  get stored(): boolean {
-    return this.place.state === 'stored';
-  }
-
   /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
     let position = span.offset;

@@ -1,7 +1,7 @@
 import { backoff, sleep } from '#async';
+import { SpanSet } from '#blobs';
 import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
-import { SpanSet } from './span-set.js';
 
 export interface DownloadOptions {
   /** Parallel connections for one blob at most. */
@@ -96,7 +96,7 @@ export class Download {
       this.start(0, this.size ?? Number.POSITIVE_INFINITY);
       for (let i = 0; i < this.work.length; i++) await this.work[i];
       if (this.failure) throw this.failure;
-      return this.size ?? this.received.endFrom(0);
+      return this.size ?? this.received.frontier;
     } finally {
       clearInterval(ticker);
       signal.removeEventListener('abort', stop);
@@ -230,7 +230,7 @@ export class Download {
         const at = run.position;
         run.position += chunk.length;
         run.fresh += chunk.length;
-        this.received.add(at, run.position);
+        this.received.add({ offset: at, length: chunk.length });
         await this.ports.write(at, chunk);
         if (signal.aborted) throw signal.reason;
         if (run.position >= run.limit && run.limit !== this.size) return true;

@@ -104,15 +104,6 @@ export class Transfer implements RunningTransfer {
     if (!this.verified) this.abortion.abort(reason);
   }
 
-  get readerCount(): number {
-    return this.readers;
-  }
-
-  /** Bytes received so far. */
-  get progress(): number {
-    return this.download.received.total;
-  }
-
   size(): Promise<number> {
     return this.sizeKnown.promise;
   }
@@ -156,7 +147,7 @@ export class Transfer implements RunningTransfer {
 
   /** Where the bytes that a reader at `position` may have end now. */
   private availableFrom(position: number, exempt: boolean): number {
-    const there = this.download.received.endFrom(position);
+    const there = position + this.download.received.runAt(position);
     if (this.verified || exempt) return there;
     if (this.total === undefined) return there > SMALL ? there - TAIL : 0;
     return this.total <= SMALL ? 0 : Math.min(there, this.total - TAIL);

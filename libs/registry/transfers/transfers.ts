@@ -1,28 +1,21 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { RelayAddress } from '#bus';
-import { type Digest, Failure } from '#oci';
+import { Failure } from '#oci';
 import type { Relays, RunningTransfer } from '../ports.js';
 import type { Transfer } from './transfer.js';
 
 /** The running transfers of this process. As `Relays` it serves the gateway of the same process. */
 export class Transfers implements Relays {
   private readonly byId = new Map<string, Transfer>();
-  private readonly byDigest = new Map<Digest, Transfer>();
 
   /** Keeps the transfer findable until `run` settles. */
   async track<T>(transfer: Transfer, run: Promise<T>): Promise<T> {
     this.byId.set(transfer.id, transfer);
-    this.byDigest.set(transfer.digest, transfer);
     try {
       return await run;
     } finally {
       this.byId.delete(transfer.id);
-      this.byDigest.delete(transfer.digest);
     }
-  }
-
-  ofDigest(digest: Digest): Transfer | undefined {
-    return this.byDigest.get(digest);
   }
 
   /** Rejects UNAVAILABLE for an unknown transfer and for a wrong token alike. */
