@@ -80,21 +80,29 @@ describe.each(stacks())('clients on the %s stack', (name) => {
     });
   });
 
-  it('skopeo copies every platform with the same digests', async () => {
+  it('skopeo copies every platform with the same digests: cold, and without the upstream', async () => {
     const index = await push('team/skopeo', 2);
-    const directory = await mkdtemp(join(tmpdir(), 'ociregistry-skopeo-'));
-    try {
-      const copy = ['--insecure-policy', 'copy', '--all', '--preserve-digests', '--src-tls-verify=false'];
-      await run(programs.skopeo, ...copy, `docker://${gateways[0]}/team/skopeo:v1`, `oci:${directory}:v1`);
-      const layout = JSON.parse(await readFile(join(directory, 'index.json'), 'utf8'));
-      expect(layout.manifests).toMatchObject([{ digest: index.digest, size: index.size, mediaType: index.mediaType }]);
-      const blobs = join(directory, 'blobs/sha256');
-      const stored = await readdir(blobs);
-      expect(stored.map((hex) => `sha256:${hex}`).sort()).toEqual(digestsOf(index, PLATFORMS));
-      for (const hex of stored) expect(digestOfBody(await readFile(join(blobs, hex)))).toBe(`sha256:${hex}`);
-    } finally {
-      await rm(directory, { recursive: true, force: true });
-    }
+    const copy = async (gateway: string) => {
+      const directory = await mkdtemp(join(tmpdir(), 'ociregistry-skopeo-'));
+      try {
+        const options = ['--insecure-policy', 'copy', '--all', '--preserve-digests', '--src-tls-verify=false'];
+        await run(programs.skopeo, ...options, `docker://${gateway}/team/skopeo:v1`, `oci:${directory}:v1`);
+        const layout = JSON.parse(await readFile(join(directory, 'index.json'), 'utf8'));
+        expect(layout.manifests).toMatchObject([
+          { digest: index.digest, size: index.size, mediaType: index.mediaType },
+        ]);
+        const blobs = join(directory, 'blobs/sha256');
+        const stored = await readdir(blobs);
+        expect(stored.map((hex) => `sha256:${hex}`).sort()).toEqual(digestsOf(index, PLATFORMS));
+        for (const hex of stored) expect(digestOfBody(await readFile(join(blobs, hex)))).toBe(`sha256:${hex}`);
+      } finally {
+        await rm(directory, { recursive: true, force: true });
+      }
+    };
+    await copy(gateways[0]!);
+    await withoutUpstream(async () => {
+      for (const gateway of gateways) await copy(gateway);
+    });
   });
 
   it('containerd pulls and unpacks one platform through a mirror: cold, and without the upstream', async () => {
