@@ -10,6 +10,8 @@ import { RelayServer } from '#relay';
 import { openStack } from '#stack';
 import { type Logger, NestLogger } from '#telemetry';
 import { AdminModule } from '../admin/admin.module.js';
+import { PreloadModule } from '../admin/preload/preload.module.js';
+import { PreloadService } from '../admin/preload/preload.service.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { PullerModule } from '../puller/puller.module.js';
@@ -35,6 +37,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const stack = openStack(config, role, logger);
   let relayUrl = '';
   const imports: DynamicModule[] = [AdminModule.for(stack)];
+  if (has('admin')) imports.push(PreloadModule.for(config, stack, logger));
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
   class ServerModule {}
@@ -51,6 +54,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;
   let health: Server | undefined;
   const closeAll = async () => {
+    if (has('admin')) await app.get(PreloadService).stop();
     await gateway?.stop(GRACE_MS);
     if (gateway) app.get(Registry).close();
     const finished = Promise.all(app.getMicroservices().map((service) => service.close()));

@@ -4,4 +4,4 @@ export { jsonSchema } from './keys.js';
 export { type Loaded, type LoadOptions, load } from './load.js';
 export { ConfigError, formatProblem, type Problem } from './problems.js';
 export { type Config, ROLES, type Role } from './schema.js';
-export type { Size } from './values.js';
+export { parseDuration, type Size } from './values.js';

@@ -4,17 +4,13 @@
  */
 export const NOT_YET: readonly string[] = [
   'admin.token',
-  'arch',
   'cache',
   'helloWorld',
   'history',
   'imageFile',
   'listConfig',
   'metrics',
-  'os',
   'prefetch.referrers',
-  'preload',
-  'preloadImages',
   'pruneConfig',
   'publicUrl',
   'redirect',

@@ -114,6 +114,8 @@ export interface Installation {
   /** Processes that download; the gateway itself on the standalone stack. */
   readonly pullers: readonly ServerProcess[];
   readonly services: { readonly postgres?: Restartable; readonly nats?: Restartable; readonly s3?: Restartable };
+  /** The process with the admin API; on the distributed stack it is started when it is first asked for. */
+  admin(): Promise<ServerProcess>;
   restartAll(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -148,6 +150,7 @@ async function standalone(config: object, directory: string): Promise<Installati
     gateways: [server],
     pullers: [server],
     services: {},
+    admin: async () => server,
     restartAll: () => server.restart(),
     stop: async () => {
       await server.stop();
@@ -173,16 +176,18 @@ async function distributed(config: object, directory: string): Promise<Installat
   // All at once: ten processes may start together.
   const started = await Promise.all([one('gateway', 1), one('gateway', 2), one('puller', 1), one('puller', 2)]);
   const [gateways, pullers] = [started.slice(0, 2), started.slice(2)];
+  let admin: Promise<ServerProcess> | undefined;
   return {
     name: 'distributed',
     gateways,
     pullers,
     services: { postgres, nats, s3 },
+    admin: () => (admin ??= one('admin', 1)),
     restartAll: async () => {
       await Promise.all(started.map((server) => server.restart()));
     },
     stop: async () => {
-      await Promise.all(started.map((server) => server.stop()));
+      await Promise.all([...started, ...(admin ? [await admin] : [])].map((server) => server.stop()));
       await Promise.all([postgres.stop(), nats.stop(), s3.stop()]);
       rmSync(directory, { recursive: true, force: true });
     },
