@@ -2,7 +2,7 @@ import type { Sink } from '#blobs';
 import { type Digest, etagMatches, Failure, parseRange, type Repository, type ResolvedRange, resolveRange } from '#oci';
 import type { Registry } from '#registry';
 import { API_VERSION, sendJson } from './json-response.js';
-import type { Exchange } from './pull-api.js';
+import { contextOf, type Exchange } from './pull-api.js';
 
 /** A whole blob or one range of it (WIRE A62-A87). Rejects after the headers only for the caller to cut the connection. */
 export async function sendBlob(
@@ -14,8 +14,7 @@ export async function sendBlob(
   const { req, res, head } = exchange;
   const gone = new AbortController();
   res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
-  const context = { requestId: exchange.id, signal: gone.signal };
-  const blob = await registry.blob(repository, digest, context);
+  const blob = await registry.blob(repository, digest, contextOf(exchange, gone.signal));
   const known = req.headers['if-none-match'];
   if (known !== undefined && etagMatches(known, digest)) {
     res.writeHead(304, headersOf(exchange, digest)).end();

@@ -41,7 +41,7 @@ export class GatewayModule {
         {
           provide: PullApi,
           inject: [Registry],
-          useFactory: (registry: Registry) => new PullApi(registry, sourceRules(config, stack), log),
+          useFactory: (registry: Registry) => new PullApi(registry, sourceRules(config, stack), log, () => stack.hop()),
         },
         {
           provide: GatewayServer,

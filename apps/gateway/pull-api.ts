@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Failure, parseRoute, type Repository, type Route } from '#oci';
-import { type Log, Registry, resolveSource, type SourceRules } from '#registry';
+import { type Log, Registry, type RequestContext, resolveSource, type SourceRules } from '#registry';
 import { sendBlob } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
@@ -17,6 +17,15 @@ export interface Exchange {
   readonly ns?: string;
 }
 
+/** Caches that a request may have passed. */
+const MOST_HOPS = 8;
+
+/** What the use-cases are told of a request. */
+export function contextOf({ id, req }: Exchange, signal: AbortSignal): RequestContext {
+  const { via } = req.headers;
+  return { requestId: id, signal, ...(via === undefined ? {} : { via: via.slice(0, 1024) }) };
+}
+
 /** The OCI pull API over plain Node requests: route, source, answer. */
 export class PullApi {
   private readonly prefix = randomBytes(4).toString('hex');
@@ -26,6 +35,8 @@ export class PullApi {
     private readonly registry: Registry,
     private readonly sources: SourceRules,
     private readonly log: Log,
+    /** How this installation names itself in `Via`. */
+    private readonly hop: () => string | undefined,
   ) {}
 
   handle(req: IncomingMessage, res: ServerResponse): void {
@@ -42,6 +53,7 @@ export class PullApi {
         return;
       }
       const route = parseRoute(target);
+      this.refuseLoop(req.headers.via);
       this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route)?.catch((error: unknown) =>
         this.fail(exchange, error),
       );
@@ -72,7 +84,7 @@ export class PullApi {
     const gone = new AbortController();
     exchange.res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
     const started = performance.now();
-    const served = await this.registry.manifest(repository, reference, { requestId: exchange.id, signal: gone.signal });
+    const served = await this.registry.manifest(repository, reference, contextOf(exchange, gone.signal));
     sendManifest(exchange, reference, served);
     if (served.origin !== 'hit') {
       const ms = Math.round(performance.now() - started);
@@ -86,6 +98,13 @@ export class PullApi {
       { name, ...(ns === undefined ? {} : { ns }), ...(typeof hostHeader === 'string' ? { hostHeader } : {}) },
       this.sources,
     );
+  }
+
+  /** C35: a request that a puller of ours has sent, or that passes too many caches, would only wait for itself. */
+  private refuseLoop(via: string | undefined): void {
+    if (via === undefined) return;
+    const hop = this.hop();
+    if ((hop !== undefined && via.includes(hop)) || via.split(',').length > MOST_HOPS) throw new Failure('LOOP');
   }
 
   private refuseMethod(exchange: Exchange, target: string): void {

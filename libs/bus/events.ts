@@ -28,6 +28,8 @@ export const pullRequestedSchema = z.object({
   /** Why: a client waits, prefetch of an image, revalidation of a tag, preload. For logs and `explain`. */
   cause: z.enum(['client', 'prefetch', 'revalidate', 'preload', 'watch']),
   requestId: z.string().max(128).optional(),
+  /** The caches that the request has passed, as `Via` says them, so that a loop of caches is seen. */
+  via: z.string().max(1024).optional(),
   /** Do nothing when the tag was checked within this many milliseconds. */
   maxAge: z.number().nonnegative().optional(),
 });
@@ -55,7 +57,7 @@ export const signalSchemas = {
   /** A tag now names another digest, or (without `digest`) nothing. */
   'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),
   'content.removed': z.object({ v: z.number().int(), digests: z.array(digest) }),
-  /** `until` in epoch milliseconds. */
+  /** `until` in epoch milliseconds; 0 when its requests go again. The row says why. */
   'upstream.paused': z.object({ v: z.number().int(), upstream: z.string(), until: z.number() }),
 } as const;
 

@@ -67,7 +67,10 @@ export interface Catalog {
   counts(): Promise<CatalogCounts>;
 
   readonly pulls: PullLedger;
+  readonly upstreams: UpstreamLedger;
 
+  /** What distinguishes this installation from every other; the same in all of its processes, for ever. */
+  installation(): Promise<string>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
@@ -133,4 +136,33 @@ export interface PullRow {
   readonly failure?: FailureRecord;
   /** Milliseconds since the last change. */
   readonly age: number;
+}
+
+/** What the processes tell each other about upstreams. All times are the database's clock. */
+export interface UpstreamLedger {
+  /** Requests rest for `ms`; a shorter pause than the one in force changes nothing, unless it is an operator's. */
+  pause(upstream: string, ms: number, pause: { readonly cause: string; readonly countedOnly: boolean }): Promise<void>;
+  /** Ends the pause. */
+  resume(upstream: string): Promise<void>;
+  /** Keeps what one process has seen; what is left out stays. */
+  report(upstream: string, seen: UpstreamReport): Promise<void>;
+  list(): Promise<UpstreamRow[]>;
+}
+
+export interface UpstreamReport {
+  /** Milliseconds that a process's breaker lets nothing through. */
+  readonly failingFor?: number;
+  /** JSON, opaque here. */
+  readonly quota?: object;
+}
+
+export interface UpstreamRow {
+  readonly upstream: string;
+  /** `remaining` in ms; absent when no pause is in force. */
+  readonly pause?: { readonly cause: string; readonly remaining: number; readonly countedOnly: boolean };
+  /** Milliseconds. */
+  readonly failingFor?: number;
+  readonly quota?: object;
+  /** Milliseconds since the quota was reported. */
+  readonly quotaAge?: number;
 }

@@ -16,7 +16,6 @@ export const NOT_YET: readonly string[] = [
   'redirect',
   'registries[].auth.token.provider',
   'registries[].maxConcurrency',
-  'registries[].mirrors',
   'registries[].opts',
   'registries[].proxy',
   'registries[].requestsPerSecond',

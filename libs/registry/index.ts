@@ -10,3 +10,4 @@ export { Registry, type RequestContext, type ServedManifest } from './serve/regi
 export { resolveSource, type SourceRules } from './source.js';
 export { DOWNLOAD_DEFAULTS } from './transfers/download.js';
 export { Transfers } from './transfers/transfers.js';
+export { UpstreamStates, type UpstreamStatus } from './upstreams/upstream-states.js';

@@ -7,10 +7,10 @@ import { connectJetStream, InProcessBus, InProcessStrategy, type JetStreamBus, J
 import type { Catalog } from '#catalog';
 import { connectCatalog, lockDirectory, migrate, startEmbeddedPostgres } from '#catalog/adapters';
 import type { Config, Role } from '#config';
-import { type Log, type Relays, Transfers } from '#registry';
+import { type Log, type Relays, Transfers, UpstreamStates } from '#registry';
 import { HttpRelays } from '#relay';
 import type { Upstream } from '#upstream';
-import { createUpstream } from '#upstream/adapters';
+import { createUpstream, type UpstreamOptions } from '#upstream/adapters';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
 
@@ -20,6 +20,9 @@ export interface Stack {
   readonly blobs: BlobStore;
   readonly bus: Bus;
   readonly upstream: Upstream;
+  readonly upstreams: UpstreamStates;
+  /** Names this installation in `Via`; undefined until the catalog has been reached. */
+  hop(): string | undefined;
   readonly transfers: Transfers;
   readonly relays: Relays;
   /** For readiness. */
@@ -42,10 +45,15 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
   }
 
   let connected: Catalog | undefined;
-  const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls']);
+  let hop: string | undefined;
+  const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls', 'upstreams']);
   const catalogReady = connectWithPatience(
     'PostgreSQL',
-    () => openCatalog(config, role, log, closers),
+    async () => {
+      const opened = await openCatalog(config, role, log, closers);
+      hop = `1.1 ociregistry-${await opened.installation()}`;
+      return opened;
+    },
     log,
     stopping.signal,
   ).then((value) => {
@@ -53,7 +61,11 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
   });
 
   const blobs = openBlobs(config);
-  const upstream = openUpstream(config);
+  const upstream = openUpstream(config, {
+    hop: () => hop,
+    onPaused: (host, pause) => upstreams.paused(host, pause),
+    onFailing: (host, until) => upstreams.failing(host, until),
+  });
   const transfers = new Transfers();
 
   let bus: Bus;
@@ -94,8 +106,11 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     relays = http;
     closers.push(() => http.close());
   }
+  const upstreams = new UpstreamStates({ catalog, bus, upstream, log });
   const blobsReady = connectWithPatience('the blob store', () => blobs.ping(), log, stopping.signal);
-  const ready = Promise.all([catalogReady, busReady, blobsReady]).then(() => {});
+  const ready = Promise.all([catalogReady, busReady, blobsReady]).then(async () => {
+    if (role === 'all' || role === 'puller') await upstreams.follow();
+  });
   ready.catch(() => {});
 
   return {
@@ -103,6 +118,8 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     blobs,
     bus,
     upstream,
+    upstreams,
+    hop: () => hop,
     transfers,
     relays,
     ready,
@@ -114,6 +131,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     ],
     async close() {
       stopping.abort(new Error('stopping'));
+      upstreams.close();
       await Promise.allSettled([upstream.close(), blobs.close()]);
       // The catalog's server goes after its clients.
       for (const close of closers.reverse())
@@ -151,15 +169,18 @@ function openBlobs(config: Config): BlobStore {
   return createFsBlobStore({ path: filesystem!.path });
 }
 
-function openUpstream(config: Config): Upstream {
+function openUpstream(config: Config, events: Pick<UpstreamOptions, 'hop' | 'onPaused' | 'onFailing'>): Upstream {
   const read = (file: string | undefined) => (file ? readFileSync(file, 'utf8') : undefined);
   return createUpstream({
-    registries: config.registries.map(({ name, scheme, auth, tls }) => ({
+    registries: config.registries.map(({ name, scheme, auth, tls, mirrors }) => ({
       name,
       scheme,
+      mirrors,
       auth: { user: auth.user, password: auth.password, token: auth.token?.static },
       tls: { ca: read(tls.ca), cert: read(tls.cert), key: read(tls.key), insecureSkipVerify: tls.insecureSkipVerify },
     })),
     allowUnlisted: config.upstreams.allowUnlisted,
+    hold: config.upstreams.hold,
+    ...events,
   });
 }

@@ -18,7 +18,7 @@ export class Breaker {
 
   constructor(
     private readonly options: BreakerOptions,
-    private readonly onPaused: (until: number) => void,
+    private readonly onOpen: (until: number) => void,
   ) {}
 
   /** Runs `work`; only what `isUpstreamDown` calls so counts. Rejects with Failure UPSTREAM_PAUSED without running it. */
@@ -46,6 +46,11 @@ export class Breaker {
     }
   }
 
+  /** Epoch milliseconds; undefined while it is closed. */
+  get openUntil(): number | undefined {
+    return this.pause > 0 ? this.until : undefined;
+  }
+
   private close(): void {
     this.inARow = 0;
     this.pause = 0;
@@ -58,7 +63,7 @@ export class Breaker {
     if (!probe && this.inARow < this.options.failures) return;
     this.pause = Math.min(this.options.longestPause, this.pause === 0 ? this.options.firstPause : this.pause * 2);
     this.until = Date.now() + this.pause;
-    this.onPaused(this.until);
+    this.onOpen(this.until);
   }
 }
 

@@ -1,5 +1,7 @@
 import { Endpoints } from './endpoints.js';
 
+const own = (endpoints: Endpoints, host: string) => endpoints.find(host, true).at(-1)!;
+
 describe('Endpoints', () => {
   const standard = new Endpoints({
     registries: [
@@ -9,11 +11,11 @@ describe('Endpoints', () => {
   });
 
   it('B8: Docker Hub has its API elsewhere, under any of its names', () => {
-    expect(standard.find('docker.io')).toMatchObject({
+    expect(own(standard, 'docker.io')).toMatchObject({
       origin: 'https://registry-1.docker.io',
       credentials: { user: 'u' },
     });
-    expect(new Endpoints({}).find('docker.io').origin).toBe('https://registry-1.docker.io');
+    expect(own(new Endpoints({}), 'docker.io').origin).toBe('https://registry-1.docker.io');
   });
 
   it.each(['docker.io', 'registry.k8s.io', 'ghcr.io', 'europe-docker.pkg.dev', 'eu.gcr.io', '127.0.0.1:5000'])(
@@ -31,7 +33,7 @@ describe('Endpoints', () => {
     'localhost',
   ])('does not allow %s', (host) => {
     expect(standard.allows(host)).toBe(false);
-    expect(() => standard.find(host)).toThrow(expect.objectContaining({ reason: 'NAME_UNKNOWN' }));
+    expect(() => standard.find(host, true)).toThrow(expect.objectContaining({ reason: 'NAME_UNKNOWN' }));
   });
 
   it('C28: with unlisted ones allowed, what cannot be public is still refused without DNS', () => {
@@ -57,11 +59,33 @@ describe('Endpoints', () => {
   });
 
   it('B45: is https unless http is configured', () => {
-    expect(standard.find('127.0.0.1:5000').origin).toBe('http://127.0.0.1:5000');
-    expect(new Endpoints({ allowUnlisted: true }).find('example.com:5000').origin).toBe('https://example.com:5000');
-    expect(new Endpoints({ registries: [{ name: 'a.example:80' }] }).find('a.example:80').origin).toBe(
+    expect(own(standard, '127.0.0.1:5000').origin).toBe('http://127.0.0.1:5000');
+    expect(own(new Endpoints({ allowUnlisted: true }), 'example.com:5000').origin).toBe('https://example.com:5000');
+    expect(own(new Endpoints({ registries: [{ name: 'a.example:80' }] }), 'a.example:80').origin).toBe(
       'https://a.example:80',
     );
+  });
+
+  it('asks mirrors first: for a digest all of them, for a tag those that may resolve, the upstream itself last', () => {
+    const endpoints = new Endpoints({
+      registries: [
+        {
+          name: 'docker.io',
+          mirrors: [{ url: 'http://127.0.0.1:5001' }, { url: 'https://harbor.example/v2/hub/', resolve: true }],
+        },
+        { name: 'harbor.example', auth: { user: 'robot', password: 'p' } },
+      ],
+    });
+    const hosts = (byDigest: boolean) => endpoints.find('docker.io', byDigest).map(({ host }) => host);
+    expect(hosts(true)).toEqual(['127.0.0.1:5001', 'harbor.example', 'docker.io']);
+    expect(hosts(false)).toEqual(['harbor.example', 'docker.io']);
+    expect(endpoints.find('docker.io', false)[0]).toMatchObject({
+      credentials: { user: 'robot' },
+      mirror: { of: 'docker.io', prefix: 'hub/' },
+      gate: own(endpoints, 'harbor.example').gate,
+    });
+    expect(endpoints.allows('127.0.0.1:5001')).toBe(false);
+    expect(endpoints.known().map(({ host }) => host)).toEqual(['docker.io', '127.0.0.1:5001', 'harbor.example']);
   });
 
   it('refuses a name that is no host', () => {

@@ -1,19 +1,22 @@
 import { LRUCache } from 'lru-cache';
 import { canonicalHost, Failure } from '#oci';
 import { mayBePublic } from './addresses.js';
-import { Breaker } from './breaker.js';
+import { Gate } from './gate.js';
 import {
   type Credentials,
   DEFAULT_BREAKER,
+  DEFAULT_HOLD,
   DEFAULT_MAX_CONNECTIONS,
+  type MirrorOptions,
+  type RegistryOptions,
   type TlsOptions,
   type UpstreamOptions,
   WELL_KNOWN_REGISTRIES,
 } from './options.js';
 
-/** One upstream as configured, or as its name alone says. */
+/** One place to ask: an upstream itself, as configured or as its name alone says, or a mirror of it. */
 export interface Endpoint {
-  /** Canonical. */
+  /** Canonical; of a mirror its own. */
   readonly host: string;
   /** Where its API is: `https://registry-1.docker.io`. */
   readonly origin: string;
@@ -22,7 +25,21 @@ export interface Endpoint {
   readonly credentials?: Credentials;
   readonly tls?: TlsOptions;
   readonly maxConnections: number;
-  readonly breaker: Breaker;
+  readonly gate: Gate;
+  readonly mirror?: Mirror;
+}
+
+/**
+ *   asked for | mirror          | mirror with `resolve` | the upstream itself
+ *   a digest  | yes, verified   | yes, verified         | yes, verified
+ *   a tag     | no              | yes                   | yes
+ */
+interface Mirror {
+  readonly resolve: boolean;
+  /** The upstream that it mirrors; told as `ns`, as containerd tells it. */
+  readonly of: string;
+  /** Put before the repository's path: `proxy/` */
+  readonly prefix: string;
 }
 
 /** Upstreams that nobody configured are remembered up to this number (their breakers and challenges with them). */
@@ -32,26 +49,29 @@ const API_HOSTS: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.d
 /** Who may be pulled from, and where they are. */
 export class Endpoints {
   private readonly configured = new Map<string, Endpoint>();
+  /** By upstream, in the order in which they are asked. */
+  private readonly mirrors = new Map<string, readonly Endpoint[]>();
   private readonly byOrigin = new Map<string, Endpoint>();
   private readonly unlisted = new LRUCache<string, Endpoint>({ max: MOST_UNLISTED });
   private readonly wellKnown: ReadonlySet<string>;
 
   constructor(private readonly options: UpstreamOptions) {
     this.wellKnown = new Set(options.wellKnown ?? WELL_KNOWN_REGISTRIES);
-    for (const registry of options.registries ?? []) {
+    const registries = options.registries ?? [];
+    for (const registry of registries) {
       const host = canonicalHost(registry.name);
       if (host === undefined) throw new Error(`not a registry host: ${registry.name}`);
-      const endpoint: Endpoint = {
-        host,
-        origin: originOf(registry.scheme ?? 'https', host),
-        configured: true,
-        credentials: registry.auth,
-        tls: registry.tls,
-        maxConnections: registry.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
-        breaker: this.breaker(host),
-      };
+      const origin = originOf(registry.scheme ?? 'https', host);
+      const endpoint = this.endpoint(host, origin, registry);
       this.configured.set(host, endpoint);
-      this.byOrigin.set(endpoint.origin, endpoint);
+      this.byOrigin.set(origin, endpoint);
+    }
+    for (const { name, mirrors = [] } of registries) {
+      const of = canonicalHost(name) as string;
+      this.mirrors.set(
+        of,
+        mirrors.map((mirror) => this.mirrorEndpoint(mirror, of)),
+      );
     }
   }
 
@@ -63,25 +83,54 @@ export class Endpoints {
     return this.options.allowUnlisted === true && mayBePublic(new URL(`https://${host}`).hostname);
   }
 
-  /** Throws Failure NAME_UNKNOWN when it may not be pulled from. */
-  find(host: string): Endpoint {
-    const known = this.configured.get(host) ?? this.unlisted.get(host);
-    if (known) return known;
-    if (!this.allows(host)) throw new Failure('NAME_UNKNOWN', 'this upstream registry is not configured');
-    const endpoint: Endpoint = {
-      host,
-      origin: originOf('https', host),
-      configured: false,
-      maxConnections: DEFAULT_MAX_CONNECTIONS,
-      breaker: this.breaker(host),
-    };
-    this.unlisted.set(host, endpoint);
-    return endpoint;
+  /** In the order in which they are to be asked, the upstream itself last. Throws Failure NAME_UNKNOWN when it may not be pulled from. */
+  find(host: string, byDigest: boolean): readonly Endpoint[] {
+    const mirrors = this.mirrors.get(host) ?? [];
+    return [...mirrors.filter(({ mirror }) => byDigest || mirror?.resolve), this.own(host)];
   }
 
   /** The configured upstream at exactly this scheme, host and port. */
   at(origin: string): Endpoint | undefined {
     return this.byOrigin.get(origin);
+  }
+
+  /** Configured ones, their mirrors, and what was asked lately; each host once. */
+  known(): Endpoint[] {
+    const all = [...this.configured.values(), ...[...this.mirrors.values()].flat(), ...this.unlisted.values()];
+    return [...new Map(all.reverse().map((endpoint) => [endpoint.host, endpoint])).values()].reverse();
+  }
+
+  private own(host: string): Endpoint {
+    const known = this.configured.get(host) ?? this.unlisted.get(host);
+    if (known) return known;
+    if (!this.allows(host)) throw new Failure('NAME_UNKNOWN', 'this upstream registry is not configured');
+    const endpoint = { ...this.endpoint(host, originOf('https', host)), configured: false };
+    this.unlisted.set(host, endpoint);
+    return endpoint;
+  }
+
+  private endpoint(host: string, origin: string, registry?: RegistryOptions): Endpoint {
+    return {
+      host,
+      origin,
+      configured: true,
+      credentials: registry?.auth,
+      tls: registry?.tls,
+      maxConnections: registry?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+      gate: this.gate(host),
+    };
+  }
+
+  /** With the credentials and the TLS that are configured for its own host. */
+  private mirrorEndpoint({ url, resolve = false }: MirrorOptions, of: string): Endpoint {
+    const { origin, host: name, pathname } = new URL(url);
+    const host = canonicalHost(name);
+    if (host === undefined) throw new Error(`not a registry host: ${name}`);
+    const path = pathname.replace(/^\/+|\/+$/g, '').replace(/^v2(?:\/|$)/, '');
+    const known = this.configured.get(host);
+    const endpoint = known ? { ...known, origin } : this.endpoint(host, origin);
+    this.byOrigin.set(origin, this.byOrigin.get(origin) ?? endpoint);
+    return { ...endpoint, mirror: { resolve, of, prefix: path === '' ? '' : `${path}/` } };
   }
 
   private isWellKnown(host: string): boolean {
@@ -91,10 +140,14 @@ export class Endpoints {
     );
   }
 
-  private breaker(host: string): Breaker {
-    return new Breaker({ ...DEFAULT_BREAKER, ...this.options.breaker }, (until) =>
-      this.options.onPaused?.(host, until),
-    );
+  private gate(host: string): Gate {
+    const { breaker, hold = DEFAULT_HOLD, onPaused, onFailing } = this.options;
+    return new Gate(host, {
+      hold,
+      breaker: { ...DEFAULT_BREAKER, ...breaker },
+      onPaused: (pause) => onPaused?.(host, pause),
+      onFailing: (until) => onFailing?.(host, until),
+    });
   }
 }
 

@@ -47,6 +47,8 @@ export function statusFailure(answer: Answer, unknown: 'MANIFEST_UNKNOWN' | 'BLO
   if (status === 404 || status === 410) return upstreamFailure(unknown);
   if (status === 401 || status === 403) return denied();
   if (status === 429) return rateLimited(answer);
+  if (status === 508)
+    return upstreamFailure('LOOP', 'the upstream registry leads back to this server', { retryable: false });
   if (status === 408) return upstreamFailure('UPSTREAM_TIMEOUT');
   return upstreamFailure('UPSTREAM_ERROR', `the upstream registry answered with status ${status}`, {
     retryable: status >= 500,

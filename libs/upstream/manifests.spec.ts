@@ -10,7 +10,7 @@ beforeEach(async () => {
   fake = await startFakeUpstream();
   upstream = createUpstream({
     registries: [{ name: fake.host, scheme: 'http' }],
-    instance: 'me',
+    hop: () => '1.1 ociregistry-me',
     userAgent: 'agent/1',
   });
 });
@@ -201,6 +201,7 @@ it.each([
 it('B17: tells how long to wait, from seconds and from a date', async () => {
   fake.faults.add({ status: 429, headers: { 'retry-after': '17' } });
   await expect(get('latest')).rejects.toMatchObject({ reason: 'RATE_LIMITED', retryAfter: 17 });
+  upstream.rest(fake.host, undefined);
   const date = new Date(Date.now() + 3600_000).toUTCString();
   fake.faults.add({ status: 503, headers: { 'retry-after': date } });
   const failure = await get('latest').catch((error) => error);

@@ -1,4 +1,5 @@
 import type { LookupFunction } from 'node:net';
+import type { Pause } from './port.js';
 
 export interface UpstreamOptions {
   /** Configured by name: may be pulled from, may have private addresses, get their credentials. */
@@ -10,11 +11,15 @@ export interface UpstreamOptions {
   readonly timeouts?: Partial<Timeouts>;
   /** Default `ociregistry`. */
   readonly userAgent?: string;
-  /** Named in `Via` (`1.1 ociregistry-<instance>`), so that an installation recognises itself as its own upstream. Default: no Via. */
-  readonly instance?: string;
+  /** This installation's hop for `Via` (RFC 9110 7.6.3), asked at every request. Default: none, and no Via. */
+  readonly hop?: () => string | undefined;
   readonly breaker?: Partial<BreakerOptions>;
-  /** Called when an upstream is paused after repeated failures; `until` in epoch milliseconds. */
-  readonly onPaused?: (upstream: string, until: number) => void;
+  /** Milliseconds that an interactive request waits for the end of a pause before it is refused. Default 2 s. */
+  readonly hold?: number;
+  /** Called when an upstream asked us to stay away, by 429 or by an exhausted window. */
+  readonly onPaused?: (upstream: string, pause: Pause) => void;
+  /** Called when an upstream is left alone after repeated failures; `until` in epoch milliseconds. */
+  readonly onFailing?: (upstream: string, until: number) => void;
   /** Name resolution. Default: the system's. */
   readonly lookup?: LookupFunction;
 }
@@ -26,8 +31,17 @@ export interface RegistryOptions {
   readonly scheme?: 'http' | 'https';
   readonly auth?: Credentials;
   readonly tls?: TlsOptions;
+  /** Other endpoints of the same content, asked first, in this order. */
+  readonly mirrors?: readonly MirrorOptions[];
   /** Connections at a time to each of its origins; further requests wait. Default 256. */
   readonly maxConnections?: number;
+}
+
+export interface MirrorOptions {
+  /** `https://host[:port][/prefix]`; the prefix stands before the repository. Credentials and TLS are those of its own host. */
+  readonly url: string;
+  /** Trusted to say what a tag names, not only to give bytes. Default false. */
+  readonly resolve?: boolean;
 }
 
 /** A `token` is sent as a bearer token as it is, and wins; user and password answer Basic challenges and buy bearer tokens. */
@@ -69,6 +83,8 @@ export interface BreakerOptions {
 }
 
 export const DEFAULT_BREAKER: BreakerOptions = { failures: 5, firstPause: 2_000, longestPause: 30_000 };
+
+export const DEFAULT_HOLD = 2_000;
 
 export const DEFAULT_MAX_CONNECTIONS = 256;
 

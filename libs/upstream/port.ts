@@ -27,11 +27,56 @@ export interface Upstream {
   ): Promise<BlobBody>;
   /** Whether `host` (canonical) may be pulled from under the configuration. No network. */
   allows(host: string): boolean;
+  /** How the configured upstreams, and those asked lately, are doing as this process sees it. No network. */
+  states(): readonly UpstreamState[];
+  /** Milliseconds that background work for this upstream is better put off; 0: it may go. No network. */
+  backgroundWait(host: string): number;
+  /** Makes requests to an upstream rest, or (without `pause`) go again. Not reported to `onPaused`. */
+  rest(host: string, pause: Pause | undefined): void;
   close(): Promise<void>;
 }
 
+/** Who waits for a request: while an upstream's window is nearly used up, only interactive requests go. */
+export type Priority = 'interactive' | 'background';
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
+  /** Default interactive. */
+  readonly priority?: Priority;
+  /** The hops that the request has taken so far, as `Via` says them; ours is added. */
+  readonly via?: string;
+}
+
+/** Requests to an upstream rest. */
+export interface Pause {
+  readonly cause: 'rate-limited' | 'exhausted' | 'manual';
+  /** Epoch milliseconds by this process's clock. */
+  readonly until: number;
+  /** Requests that the upstream does not count go on (Docker Hub: HEAD, and blobs). */
+  readonly countedOnly: boolean;
+}
+
+/** An upstream's rate limit as its answers tell it. */
+export interface Quota {
+  readonly limit: number;
+  readonly remaining: number;
+  /** Seconds. */
+  readonly window?: number;
+  /** Seconds from `at` until the window begins anew. */
+  readonly reset?: number;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+export interface UpstreamState {
+  /** Canonical host. */
+  readonly upstream: string;
+  /** Named in the configuration. */
+  readonly configured: boolean;
+  readonly pause?: Pause;
+  readonly quota?: Quota;
+  /** Epoch milliseconds until which the breaker lets nothing through. */
+  readonly failingUntil?: number;
 }
 
 export interface FetchedManifest {

@@ -11,6 +11,11 @@ export interface Followed {
   readonly redirected: boolean;
 }
 
+export interface FollowedRequest extends AuthorizedRequest {
+  /** Sees each answer of the endpoint itself, before a redirect is followed. */
+  readonly onFirst?: (answer: Answer) => void;
+}
+
 /**
  * Sends and follows redirects. Each hop is authorised as what it is: the endpoint's own origin (scheme, host and port) with its
  * credentials, any other anonymously, so that no Authorization crosses to another origin.
@@ -19,7 +24,7 @@ export class Redirects {
   constructor(private readonly authorization: Authorization) {}
 
   /** Rejects as `Authorization.send` does, and with UPSTREAM_ERROR for a redirect that is not followed. */
-  async send(request: AuthorizedRequest): Promise<Followed> {
+  async send(request: FollowedRequest): Promise<Followed> {
     const first = await this.follow(request);
     if (!first.redirected || (first.answer.status !== 401 && first.answer.status !== 403)) return first;
     // B21: the signed address that we were given may just have expired.
@@ -27,10 +32,11 @@ export class Redirects {
     return this.follow(request);
   }
 
-  private async follow(request: AuthorizedRequest): Promise<Followed> {
+  private async follow(request: FollowedRequest): Promise<Followed> {
     let { url } = request;
     for (let hops = 0; ; hops++) {
       const answer = await this.authorization.send({ ...request, url });
+      if (hops === 0) request.onFirst?.(answer);
       const location = REDIRECTS.has(answer.status) ? answer.header('location') : undefined;
       if (location === undefined) return { answer, redirected: hops > 0 };
       answer.discard();

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { type Digest, Failure, isDigest, isTag, type Repository } from '#oci';
 import { Authorization } from './authorization.js';
 import { blobBody, blobFacts, rangeHeader } from './blobs.js';
@@ -5,32 +6,40 @@ import { isEncoded } from './bodies.js';
 import { type Endpoint, Endpoints } from './endpoints.js';
 import { headOf, MANIFEST_HEADERS, manifestOf } from './manifests.js';
 import { DEFAULT_TIMEOUTS, type UpstreamOptions } from './options.js';
-import type { BlobBody, CallOptions, FetchedManifest, Upstream } from './port.js';
+import type { BlobBody, CallOptions, FetchedManifest, Pause, Upstream, UpstreamState } from './port.js';
+import { type Counted, quotaOf } from './quota.js';
 import { type Followed, Redirects } from './redirects.js';
 import { Tokens } from './tokens.js';
 import { Transport } from './transport.js';
 
-interface Call {
-  readonly endpoint: Endpoint;
-  readonly repository: string;
+/** What is asked for, wherever it is asked. */
+interface Question extends Counted, CallOptions {
+  readonly repository: Repository;
+  /** Below the repository: `manifests/latest`. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
+  /** Whoever answers can be checked. */
+  readonly byDigest: boolean;
 }
 
-/** distribution-spec "Pull", over redirects over authorisation over transport. */
+interface Call extends Question {
+  readonly endpoint: Endpoint;
+}
+
+const MOST_SOURCES = 10_000;
+const SOURCE_LIFE = 600_000;
+
+/** distribution-spec "Pull", over mirrors over redirects over authorisation over transport. */
 export class RegistryClient implements Upstream {
   private readonly endpoints: Endpoints;
   private readonly transport: Transport;
   private readonly redirects: Redirects;
+  /** Which mirrors gave whole bodies of a blob. Who asks for it again had no use for them: they are passed over. */
+  private readonly sources = new LRUCache<Digest, ReadonlySet<Endpoint>>({ max: MOST_SOURCES, ttl: SOURCE_LIFE });
 
-  constructor(options: UpstreamOptions) {
+  constructor(private readonly options: UpstreamOptions) {
     this.endpoints = new Endpoints(options);
-    const headers = {
-      'user-agent': options.userAgent ?? 'ociregistry',
-      ...(options.instance === undefined ? {} : { via: `1.1 ociregistry-${options.instance}` }),
-      'accept-encoding': 'identity',
-    };
+    const headers = { 'user-agent': options.userAgent ?? 'ociregistry', 'accept-encoding': 'identity' };
     const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.transport = new Transport({ timeouts, headers, lookup: options.lookup }, this.endpoints);
     this.redirects = new Redirects(new Authorization(this.transport, new Tokens(this.transport)));
@@ -40,30 +49,50 @@ export class RegistryClient implements Upstream {
     return this.endpoints.allows(host);
   }
 
-  async headManifest(repository: Repository, reference: string, { signal }: CallOptions = {}) {
-    const call = this.call(repository, `manifests/${checked(reference)}`, MANIFEST_HEADERS, signal);
-    return call.endpoint.breaker.run(async () => {
-      const { answer } = await this.send('HEAD', call);
+  states(): readonly UpstreamState[] {
+    return this.endpoints.known().map(({ host, configured, gate: { pause, quota, failingUntil } }) => ({
+      upstream: host,
+      configured,
+      ...(pause ? { pause } : {}),
+      ...(quota ? { quota } : {}),
+      ...(failingUntil === undefined ? {} : { failingUntil }),
+    }));
+  }
+
+  backgroundWait(host: string): number {
+    if (!this.allows(host)) return 0;
+    const turn = { method: 'GET', content: 'manifests', priority: 'background' } as const;
+    return Math.min(...this.endpoints.find(host, true).map(({ gate }) => gate.waitFor(turn)));
+  }
+
+  rest(host: string, pause: Pause | undefined): void {
+    const known = this.endpoints.known().find((endpoint) => endpoint.host === host);
+    const endpoint = known ?? (this.allows(host) ? this.endpoints.find(host, false).at(-1) : undefined);
+    if (endpoint) endpoint.gate.pause = pause;
+  }
+
+  async headManifest(repository: Repository, reference: string, options: CallOptions = {}) {
+    return this.ask(manifestQuestion('HEAD', repository, reference, options), async (call) => {
+      const { answer } = await this.send(call);
       answer.discard();
       const facts = headOf(answer, reference);
       if (facts) return facts;
-      const { digest, mediaType, bytes } = await this.fetchManifest(call, reference);
+      const { digest, mediaType, bytes } = await this.fetchManifest({ ...call, method: 'GET' }, reference);
       return { digest, mediaType, size: bytes.length };
     });
   }
 
-  async getManifest(repository: Repository, reference: string, { signal }: CallOptions = {}): Promise<FetchedManifest> {
-    const call = this.call(repository, `manifests/${checked(reference)}`, MANIFEST_HEADERS, signal);
-    return call.endpoint.breaker.run(() => this.fetchManifest(call, reference));
+  async getManifest(repository: Repository, reference: string, options: CallOptions = {}): Promise<FetchedManifest> {
+    const question = manifestQuestion('GET', repository, reference, options);
+    return this.ask(question, (call) => this.fetchManifest(call, reference));
   }
 
-  async headBlob(repository: Repository, digest: Digest, { signal }: CallOptions = {}) {
-    const call = this.call(repository, `blobs/${digest}`, {}, signal);
-    return call.endpoint.breaker.run(async () => {
-      const head = await this.send('HEAD', call);
+  async headBlob(repository: Repository, digest: Digest, options: CallOptions = {}) {
+    return this.ask(blobQuestion('HEAD', repository, digest, {}, options), async (call) => {
+      const head = await this.send(call);
       head.answer.discard();
       if (!headRefused(head)) return blobFacts(head.answer);
-      const { answer } = await this.send('GET', { ...call, headers: { range: 'bytes=0-0' } });
+      const { answer } = await this.send({ ...call, method: 'GET', headers: { range: 'bytes=0-0' } });
       answer.body.destroy();
       return blobFacts(answer);
     });
@@ -73,20 +102,28 @@ export class RegistryClient implements Upstream {
     repository: Repository,
     digest: Digest,
     span?: { offset: number; length?: number },
-    { signal, ifRange }: CallOptions & { ifRange?: string } = {},
+    { ifRange, ...options }: CallOptions & { ifRange?: string } = {},
   ): Promise<BlobBody> {
     const range = rangeHeader(span);
     const headers = range === undefined ? {} : { range, ...(ifRange === undefined ? {} : { 'if-range': ifRange }) };
-    const call = this.call(repository, `blobs/${digest}`, headers, signal);
-    return call.endpoint.breaker.run(async () => {
-      const { answer } = await this.send('GET', call);
-      if (answer.status !== 206 || !isEncoded(answer))
-        return blobBody(answer, range === undefined ? undefined : span, signal);
-      // A part of an encoded body cannot be decoded.
-      answer.body.destroy();
-      const whole = await this.send('GET', { ...call, headers: {} });
-      return blobBody(whole.answer, undefined, signal);
-    });
+    const question = blobQuestion('GET', repository, digest, headers, options);
+    const used = this.sources.get(digest);
+    const fits = (endpoint: Endpoint) => !endpoint.mirror || range !== undefined || !used?.has(endpoint);
+    return this.ask(
+      question,
+      async (call) => {
+        const { answer } = await this.send(call);
+        if (call.endpoint.mirror && range === undefined && answer.status === 200)
+          this.sources.set(digest, new Set([...(used ?? []), call.endpoint]));
+        if (answer.status !== 206 || !isEncoded(answer))
+          return blobBody(answer, range === undefined ? undefined : span, call.signal);
+        // A part of an encoded body cannot be decoded.
+        answer.body.destroy();
+        const whole = await this.send({ ...call, headers: {} });
+        return blobBody(whole.answer, undefined, call.signal);
+      },
+      fits,
+    );
   }
 
   close(): Promise<void> {
@@ -94,24 +131,74 @@ export class RegistryClient implements Upstream {
   }
 
   private async fetchManifest(call: Call, reference: string): Promise<FetchedManifest> {
-    const { answer } = await this.send('GET', call);
+    const { answer } = await this.send({ ...call, method: 'GET' });
     return manifestOf(answer, reference, call.signal);
   }
 
-  private call(repository: Repository, rest: string, headers: Call['headers'], signal: AbortSignal | undefined): Call {
-    const endpoint = this.endpoints.find(repository.upstream);
-    return { endpoint, repository: repository.path, path: `/v2/${repository.path}/${rest}`, headers, signal };
+  /** Asks one endpoint after the other until one knows; what the upstream itself says is the answer then. */
+  private async ask<T>(
+    question: Question,
+    work: (call: Call) => Promise<T>,
+    fits: (endpoint: Endpoint) => boolean = () => true,
+  ): Promise<T> {
+    const endpoints = this.endpoints.find(question.repository.upstream, question.byDigest).filter(fits);
+    const { method, content, priority = 'interactive', signal } = question;
+    for (const endpoint of endpoints.slice(0, -1)) {
+      try {
+        // Nobody waits for a mirror that rests.
+        const turn = { method, content, priority: 'background', signal } as const;
+        return await endpoint.gate.run(turn, () => work({ ...question, endpoint }));
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!(error instanceof Failure)) throw error;
+      }
+    }
+    const endpoint = endpoints.at(-1) as Endpoint;
+    return endpoint.gate.run({ method, content, priority, signal }, () => work({ ...question, endpoint }));
   }
 
-  private send(method: 'GET' | 'HEAD', { path, endpoint, ...rest }: Call): Promise<Followed> {
-    return this.redirects.send({ method, url: new URL(path, endpoint.origin), endpoint, ...rest });
+  private send({ endpoint, repository, path, headers, via, method, signal }: Call): Promise<Followed> {
+    const { mirror, origin, gate } = endpoint;
+    const name = `${mirror?.prefix ?? ''}${repository.path}`;
+    const url = new URL(`/v2/${name}/${path}`, origin);
+    if (mirror) url.searchParams.set('ns', mirror.of);
+    const hops = [via, this.options.hop?.()].filter(Boolean).join(', ');
+    return this.redirects.send({
+      method,
+      url,
+      endpoint,
+      repository: name,
+      headers: hops === '' ? headers : { ...headers, via: hops },
+      signal,
+      onFirst: (answer) => {
+        const quota = quotaOf(answer, Date.now());
+        if (quota) gate.observe(quota);
+      },
+    });
   }
 }
 
-/** So that a path holds nothing but what it says. */
-function checked(reference: string): string {
+function manifestQuestion(
+  method: 'GET' | 'HEAD',
+  repository: Repository,
+  reference: string,
+  options: CallOptions,
+): Question {
+  // So that a path holds nothing but what it says.
   if (!isTag(reference) && !isDigest(reference)) throw new Failure('MANIFEST_INVALID');
-  return reference;
+  const path = `manifests/${reference}`;
+  const byDigest = isDigest(reference);
+  return { ...options, method, content: 'manifests', repository, path, headers: MANIFEST_HEADERS, byDigest };
+}
+
+function blobQuestion(
+  method: 'GET' | 'HEAD',
+  repository: Repository,
+  digest: Digest,
+  headers: Question['headers'],
+  options: CallOptions,
+): Question {
+  return { ...options, method, content: 'blobs', repository, path: `blobs/${digest}`, headers, byDigest: true };
 }
 
 /** Object stores sign a redirect's address for one method, often for GET alone; some registries know no HEAD (B27). */

@@ -141,8 +141,8 @@ describe('connections that fail', () => {
 
   it('pauses an upstream that is down, and tells when', async () => {
     const paused: unknown[] = [];
-    const onPaused = (host: string, until: number) => paused.push([host, until > Date.now()]);
-    const upstream = await start({}, {}, { onPaused });
+    const onFailing = (host: string, until: number) => paused.push([host, until > Date.now()]);
+    const upstream = await start({}, {}, { onFailing });
     fake.faults.add({ status: 503 });
     for (let i = 0; i < 5; i++) await expect(get(upstream)).rejects.toMatchObject({ reason: 'UPSTREAM_ERROR' });
     await expect(get(upstream)).rejects.toMatchObject({ reason: 'UPSTREAM_PAUSED', status: 503, retryAfter: 2 });

@@ -156,13 +156,6 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
       upstream.faults.clear();
     });
 
-    it('429 with Retry-After', async () => {
-      upstream.addImage({ repository: 'limited', tag: 'v1' });
-      upstream.faults.add({ path: /limited/, status: 429, headers: { 'retry-after': '7' } });
-      const answer = await get(base + path('limited', 'manifests/v1'));
-      expect([answer.status, errorOf(answer), answer.headers['retry-after']]).toEqual([429, 'TOOMANYREQUESTS', '7']);
-    });
-
     it('an unlisted registry is unknown and never called', async () => {
       const answer = await get(`${base}/v2/registry.example/a/manifests/v1`);
       expect([answer.status, errorOf(answer)]).toEqual([404, 'NAME_UNKNOWN']);

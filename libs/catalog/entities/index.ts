@@ -3,6 +3,7 @@ import { EdgeRow, ManifestRow, RepositoryManifestRow } from './manifest.js';
 import { PullLedgerRow } from './pull.js';
 import { RepositoryRow } from './repository.js';
 import { TagHistoryRow, TagRow } from './tag.js';
+import { InstallationRow, UpstreamLedgerRow } from './upstream.js';
 
 export const entities = [
   RepositoryRow,
@@ -14,4 +15,6 @@ export const entities = [
   BlobRow,
   RepositoryBlobRow,
   PullLedgerRow,
+  UpstreamLedgerRow,
+  InstallationRow,
 ];

@@ -1,4 +1,5 @@
 import { Initial1764000000001 } from './0001-initial.js';
+import { Upstreams1764000000002 } from './0002-upstreams.js';
 
 /** In the order in which they run. Each released state has a dump in `dumps/`. */
-export const migrations = [Initial1764000000001];
+export const migrations = [Initial1764000000001, Upstreams1764000000002];

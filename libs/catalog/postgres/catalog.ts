@@ -1,11 +1,12 @@
 import type { Digest, Repository } from '#oci';
 import type { Catalog, CatalogCounts, ManifestRecord, NewManifest, TagRecord } from '../port.js';
-import { facts, lookups } from '../statements/index.js';
+import { facts, lookups, upstreams } from '../statements/index.js';
 import { Batcher } from './batcher.js';
 import type { Connection } from './connection.js';
 import { digestFromBytes, digestToBytes } from './digest-column.js';
 import { isValueError, overloaded } from './failures.js';
 import { PostgresPullLedger } from './ledger.js';
+import { PostgresUpstreamLedger } from './upstream-ledger.js';
 
 interface HeldBlob {
   readonly repository: Repository;
@@ -18,10 +19,12 @@ const TOUCHES_PER_STATEMENT = 1_000;
 
 export class PostgresCatalog implements Catalog {
   readonly pulls: PostgresPullLedger;
+  readonly upstreams: PostgresUpstreamLedger;
   private readonly blobs: Batcher<HeldBlob, void>;
 
   constructor(private readonly connection: Connection) {
     this.pulls = new PostgresPullLedger(connection);
+    this.upstreams = new PostgresUpstreamLedger(connection);
     this.blobs = new Batcher((items) => this.storeBlobs(items), {
       maxBatch: 200,
       maxWaiting: 20_000,
@@ -141,6 +144,11 @@ export class PostgresCatalog implements Catalog {
       blobBytes: Number(row?.blob_bytes),
       tags: Number(row?.tags),
     };
+  }
+
+  async installation(): Promise<string> {
+    const [row] = await this.connection.query<{ id: string }>(upstreams.findInstallation, []);
+    return (row as { id: string }).id;
   }
 
   ping(): Promise<void> {

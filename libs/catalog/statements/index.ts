@@ -2,3 +2,4 @@ export * as facts from './facts.js';
 export * as lookups from './lookups.js';
 export * as pulls from './pulls.js';
 export { EXPIRE_AT_MOST, type Statement } from './statement.js';
+export * as upstreams from './upstreams.js';

@@ -92,6 +92,9 @@ LIMIT 1;
 SELECT key, worker, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS remaining
 FROM pulls WHERE key = ANY ($1::text[]);
 
+-- catalog.findInstallation
+SELECT id FROM installation;
+
 -- catalog.findManifest
 SELECT coalesce(h.media_type, m.media_type) AS media_type, m.bytes
 FROM manifests m
@@ -134,6 +137,21 @@ SELECT size FROM blobs WHERE digest = $1;
 -- catalog.hasManifest
 SELECT media_type, bytes FROM manifests WHERE digest = $1;
 
+-- catalog.listUpstreams
+SELECT upstream, pause_cause, paused_counted, quota,
+       (extract(epoch FROM paused_until - clock_timestamp()) * 1000)::float8 AS pause_remaining,
+       (extract(epoch FROM failing_until - clock_timestamp()) * 1000)::float8 AS failing_for,
+       (extract(epoch FROM clock_timestamp() - quota_at) * 1000)::float8 AS quota_age
+FROM upstreams ORDER BY upstream;
+
+-- catalog.pauseUpstream
+INSERT INTO upstreams AS u (upstream, paused_until, pause_cause, paused_counted)
+VALUES ($1, clock_timestamp() + $2::float8 * interval '1 millisecond', $3, $4)
+ON CONFLICT (upstream) DO UPDATE SET
+  paused_until = excluded.paused_until, pause_cause = excluded.pause_cause, paused_counted = excluded.paused_counted
+WHERE excluded.pause_cause = 'manual' OR u.paused_until IS NULL OR u.paused_until < excluded.paused_until
+   OR (u.paused_counted AND NOT excluded.paused_counted);
+
 -- catalog.ping
 SELECT 1;
 
@@ -156,6 +174,18 @@ WITH item AS (
 )
 UPDATE pulls p SET lease_until = clock_timestamp() + i.lease * interval '1 millisecond' FROM locked i WHERE p.key = i.key
 RETURNING p.key;
+
+-- catalog.reportUpstream
+INSERT INTO upstreams AS u (upstream, paused_counted, failing_until, quota, quota_at)
+VALUES ($1, false, clock_timestamp() + $2::float8 * interval '1 millisecond', $3::jsonb,
+        CASE WHEN $3::jsonb IS NULL THEN NULL ELSE clock_timestamp() END)
+ON CONFLICT (upstream) DO UPDATE SET
+  failing_until = coalesce(excluded.failing_until, u.failing_until),
+  quota = coalesce(excluded.quota, u.quota),
+  quota_at = coalesce(excluded.quota_at, u.quota_at);
+
+-- catalog.resumeUpstream
+UPDATE upstreams SET paused_until = NULL, pause_cause = NULL, paused_counted = false WHERE upstream = $1;
 
 -- catalog.storeBlobs
 WITH item AS (

@@ -76,7 +76,10 @@ export const upstreams = {
       allowUnlisted: z.boolean().default(false).meta({
         description: 'Pull from registries that are neither well-known nor configured; never from private addresses.',
       }),
+      hold: duration().prefault('2s').meta({
+        description: 'How long a pull of what is not cached waits for a rate-limited registry before it is refused.',
+      }),
     })
     .prefault({})
-    .meta({ description: 'Which registries may be pulled from.' }),
+    .meta({ description: 'Which registries may be pulled from, and how.' }),
 };

@@ -18,7 +18,7 @@ export async function pullBlob(
   // An earlier attempt may have died between "bytes stored" and "row committed".
   const held = (await catalog.hasBlob(digest)) ?? (pull.again ? await blobs.stat(digest) : undefined);
   if (held) {
-    await upstream.headBlob(repository, digest, { signal: pull.signal });
+    await upstream.headBlob(repository, digest, pull.call);
     return catalog.storeBlob(repository, digest, held.size);
   }
   if (pull.again) await blobs.abandon(digest);
@@ -29,7 +29,7 @@ export async function pullBlob(
     repository,
     digest,
     blobs,
-    upstream,
+    (span, call) => upstream.getBlob(repository, digest, span, { ...pull.call, ...call }),
     options.download,
     {
       onEvent: (event) => pull.log.debug({ key: pull.event.key, requestId: pull.event.requestId, event }, 'transfer'),

@@ -30,12 +30,12 @@ export async function pullManifest(
     const known = await catalog.findTag(repository, reference);
     if (known && pull.event.maxAge !== undefined && known.age <= pull.event.maxAge) return;
     if (known) {
-      const head = await upstream.headManifest(repository, reference, { signal: pull.signal });
+      const head = await upstream.headManifest(repository, reference, pull.call);
       if (head.digest === known.digest && (await catalog.confirmTag(repository, reference, known.digest)))
         return tellTag(ports, target, known.digest);
     }
   }
-  const fetched = await upstream.getManifest(repository, reference, { signal: pull.signal });
+  const fetched = await upstream.getManifest(repository, reference, pull.call);
   const parsed = parseManifest(fetched.bytes, fetched.mediaType);
   await catalog.storeManifest(repository, describe(fetched, parsed), byDigest ? undefined : reference);
   if (!byDigest) tellTag(ports, target, fetched.digest);
@@ -94,6 +94,7 @@ async function prefetch(
     lane: 'background',
     cause: 'prefetch',
     ...(pull.event.requestId ? { requestId: pull.event.requestId } : {}),
+    ...(pull.event.via ? { via: pull.event.via } : {}),
   });
   // What cannot be queued is fetched when the client asks for it.
   const results = await Promise.allSettled(targets.map((child) => ports.bus.requestPull(event(child))));

@@ -18,6 +18,7 @@ export interface PullRequest {
   readonly lane: Lane;
   readonly cause: PullRequested['cause'];
   readonly requestId?: string;
+  readonly via?: string;
   readonly maxAge?: number;
 }
 

@@ -4,7 +4,7 @@ import type { BlobStore } from '#blobs';
 import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAddress, type Verdict } from '#bus';
 import type { Catalog, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord } from '#oci';
-import type { Upstream } from '#upstream';
+import type { CallOptions, Upstream } from '#upstream';
 import type { Log } from '../ports.js';
 import type { DownloadOptions } from '../transfers/download.js';
 import type { Transfers } from '../transfers/transfers.js';
@@ -44,8 +44,13 @@ export interface Pull {
   readonly again: boolean;
   /** Aborts when the lease is lost or the process stops. */
   readonly signal: AbortSignal;
+  /** What every call to the upstream is told. */
+  readonly call: CallOptions;
   announce(relay: RelayAddress, size: number | undefined): Promise<void>;
 }
+
+/** Milliseconds; an operator may end a pause at any time. */
+const LONGEST_PUT_OFF = 30_000;
 
 /**
  * The puller's side: claims the row, does the work, tells everyone. States are drawn in docs/architecture.md.
@@ -68,6 +73,8 @@ export class PullWorker {
       // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
       if (await catalog.findBlob(event.target.repository, event.target.digest)) return this.tell(event);
     }
+    const putOff = this.putOff(event);
+    if (putOff) return putOff;
     const claim = await catalog.pulls.claim(
       leaseKey(event.target),
       event.target,
@@ -87,12 +94,14 @@ export class PullWorker {
       );
     }
     const lease = this.keep(claim.ref, delivery);
+    const signal = AbortSignal.any([lease.lost, this.stopping.signal]);
     try {
       await this.perform({
         event,
         log,
         again: claim.ref.attempt > 1 || claim.previous !== undefined,
-        signal: AbortSignal.any([lease.lost, this.stopping.signal]),
+        signal,
+        call: { signal, priority: event.lane, ...(event.via ? { via: event.via } : {}) },
         announce: (relay, size) => this.announce(event, claim.ref, relay, size),
       });
       return await this.finish(event, claim.ref);
@@ -107,6 +116,18 @@ export class PullWorker {
     } finally {
       lease.end();
     }
+  }
+
+  /**
+   * While an upstream rests, or has little left for us, background work stays out of the way. What a client would ask for
+   * anyway is dropped, what was ordered comes again later.
+   */
+  private putOff(event: PullRequested): Verdict | undefined {
+    if (event.lane !== 'background') return undefined;
+    const wait = this.ports.upstream.backgroundWait(event.target.repository.upstream);
+    if (wait <= 0) return undefined;
+    if (event.cause === 'prefetch' || event.cause === 'revalidate') return { verdict: 'done' };
+    return { verdict: 'later', delayMs: Math.min(Math.max(wait, 1_000), LONGEST_PUT_OFF) };
   }
 
   /** Interrupts what runs; its messages go back to the queue for others. */
@@ -162,7 +183,10 @@ export class PullWorker {
     if (row?.state !== 'running' || !row.relay || sameRepository(row.target.repository, target.repository)) return;
     try {
       // Redelivered every second while the other transfer runs: one question to the upstream is enough.
-      if (!this.granted.has(event.key)) await this.ports.upstream.headBlob(target.repository, target.digest);
+      if (!this.granted.has(event.key)) {
+        const call = event.via ? { via: event.via } : {};
+        await this.ports.upstream.headBlob(target.repository, target.digest, call);
+      }
       this.granted.set(event.key, true);
       this.signalStarted(event.key, row.relay as RelayAddress, row.size);
     } catch (error) {

@@ -35,6 +35,8 @@ export interface ServedManifest {
 
 export interface RequestContext {
   readonly requestId?: string;
+  /** The caches that the request has passed. */
+  readonly via?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -169,7 +171,8 @@ export class Registry {
   }
 
   private request(target: PullRequest['target'], cause: PullRequest['cause'], context: RequestContext): PullRequest {
-    return { target, lane: 'interactive', cause, ...(context.requestId ? { requestId: context.requestId } : {}) };
+    const { requestId, via } = context;
+    return { target, lane: 'interactive', cause, ...(requestId ? { requestId } : {}), ...(via ? { via } : {}) };
   }
 
   private remember(repository: Repository, manifest: ManifestRecord, origin: Origin): ServedManifest {

@@ -52,6 +52,8 @@ const TICK_MS = 250;
 const SETTLE_MS = 1000;
 /** Below this a second connection costs more than it brings. */
 const MIN_SPLIT = 8 * 2 ** 20;
+/** A download in the middle sits a rate limit out for so long at most, for each of its tries. Milliseconds. */
+const LONGEST_REST = 15_000;
 const ALIGN = 2 ** 20;
 
 /**
@@ -187,7 +189,8 @@ export class Download {
         )
           throw failure;
         this.ports.onEvent('resume');
-        await sleep(backoff(fruitless, 100, 3000), this.abort.signal);
+        const asked = failure.reason === 'RATE_LIMITED' ? (failure.retryAfter ?? 0) * 1000 : 0;
+        await sleep(Math.max(backoff(fruitless, 100, 3000), Math.min(asked, LONGEST_REST)), this.abort.signal);
       } finally {
         run.body?.abort();
         run.body = undefined;

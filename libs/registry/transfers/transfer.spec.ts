@@ -39,7 +39,13 @@ describe('Transfer', () => {
   }
 
   const start = (digest: Digest, upstream: Upstream) => {
-    const transfer = new Transfer(repository, digest, store, upstream, DOWNLOAD_DEFAULTS);
+    const transfer = new Transfer(
+      repository,
+      digest,
+      store,
+      (span, options) => upstream.getBlob(repository, digest, span, options),
+      DOWNLOAD_DEFAULTS,
+    );
     const run = transfer.run();
     run.catch(() => {});
     return { transfer, run };

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Deferred, unless } from '#async';
 import type { BlobStore, Ingest, Sink, Span } from '#blobs';
 import { type Digest, Failure, type Repository } from '#oci';
-import type { Upstream } from '#upstream';
+import type { BlobBody } from '#upstream';
 import type { ReadOptions, RunningTransfer } from '../ports.js';
 import { Download, type DownloadOptions } from './download.js';
 import { Window } from './window.js';
@@ -15,6 +15,12 @@ const WINDOW = 4 * 2 ** 20;
 /** Bytes received but not yet in the spool before the connections are paused. */
 const UNWRITTEN = 4 * 2 ** 20;
 const LAGGARD_READ = 64 * 1024;
+
+/** `Upstream.getBlob` of the one blob. */
+export type OpenBlob = (
+  span: { offset: number; length?: number } | undefined,
+  options: { signal: AbortSignal; ifRange?: string },
+) => Promise<BlobBody>;
 
 export interface TransferEvents {
   onEvent?(event: 'resume' | 'restart' | 'connection' | 'withheld'): void;
@@ -52,7 +58,7 @@ export class Transfer implements RunningTransfer {
     readonly repository: Repository,
     readonly digest: Digest,
     private readonly store: BlobStore,
-    upstream: Upstream,
+    open: OpenBlob,
     options: DownloadOptions,
     private readonly events: TransferEvents = {},
     size?: number,
@@ -60,8 +66,7 @@ export class Transfer implements RunningTransfer {
     this.total = size;
     this.download = new Download(
       {
-        open: (span, ifRange, signal) =>
-          upstream.getBlob(repository, digest, span, { signal, ...(ifRange ? { ifRange } : {}) }),
+        open: (span, ifRange, signal) => open(span, { signal, ...(ifRange ? { ifRange } : {}) }),
         onSize: (known) => this.learnSize(known),
         write: (offset, chunk) => this.write(offset, chunk),
         onEvent: (event) => this.events.onEvent?.(event),
