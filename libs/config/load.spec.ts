@@ -228,13 +228,9 @@ describe('keys without effect', () => {
   it('are known keys', () => expect(NOT_YET.filter((key) => !KEYS.has(key))).toEqual([]));
 
   it('are told of once each', () => {
-    const file = write(
-      'idle.yaml',
-      'cache: {protect: 1m, keep: [a]}\nregistries: [{name: a.b, proxy: "http://p"}]\nconfigFile: x\n',
-    );
+    const file = write('idle.yaml', 'cache: {protect: 1m, keep: [a]}\nconfigFile: x\n');
     expect(load({ file, machine }).warnings).toEqual([
       'cache: accepted, has no effect in this version',
-      'registries[0].proxy: accepted, has no effect in this version',
       'configFile: has no effect inside the file',
     ]);
   });

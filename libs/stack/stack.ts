@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BlobStore } from '#blobs';
 import { createFsBlobStore, createS3BlobStore } from '#blobs/adapters';
@@ -10,9 +10,9 @@ import type { Config, Role } from '#config';
 import { type Log, type Relays, Transfers, UpstreamStates } from '#registry';
 import { HttpRelays } from '#relay';
 import type { Upstream } from '#upstream';
-import { createUpstream, type UpstreamOptions } from '#upstream/adapters';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
+import { openUpstream } from './open-upstream.js';
 
 /** Every port on the adapters that the configuration asks for. Usable at once; calls are refused until `ready`. */
 export interface Stack {
@@ -61,7 +61,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
   });
 
   const blobs = openBlobs(config);
-  const upstream = openUpstream(config, {
+  const upstream = openUpstream(config, log, {
     hop: () => hop,
     onPaused: (host, pause) => upstreams.paused(host, pause),
     onFailing: (host, until) => upstreams.failing(host, until),
@@ -167,20 +167,4 @@ function openBlobs(config: Config): BlobStore {
   const { s3, filesystem } = config.blobs;
   if (s3) return createS3BlobStore({ ...s3, spoolPath: config.spool.path });
   return createFsBlobStore({ path: filesystem!.path });
-}
-
-function openUpstream(config: Config, events: Pick<UpstreamOptions, 'hop' | 'onPaused' | 'onFailing'>): Upstream {
-  const read = (file: string | undefined) => (file ? readFileSync(file, 'utf8') : undefined);
-  return createUpstream({
-    registries: config.registries.map(({ name, scheme, auth, tls, mirrors }) => ({
-      name,
-      scheme,
-      mirrors,
-      auth: { user: auth.user, password: auth.password, token: auth.token?.static },
-      tls: { ca: read(tls.ca), cert: read(tls.cert), key: read(tls.key), insecureSkipVerify: tls.insecureSkipVerify },
-    })),
-    allowUnlisted: config.upstreams.allowUnlisted,
-    hold: config.upstreams.hold,
-    ...events,
-  });
 }

@@ -4,6 +4,7 @@ import { RegistryClient } from './registry-client.js';
 
 export type { BreakerOptions, Credentials, RegistryOptions, Timeouts, TlsOptions, UpstreamOptions } from './options.js';
 export { WELL_KNOWN_REGISTRIES } from './options.js';
+export { proxiesOf } from './proxies.js';
 
 /** Throws Error for a registry name that is no `host[:port]`. No network until the first call. */
 export function createUpstream(options: UpstreamOptions = {}): Upstream {

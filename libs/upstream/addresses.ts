@@ -66,7 +66,7 @@ export function mayBePublic(hostname: string): boolean {
 
 export const ADDRESS_REFUSED = 'ADDRESS_REFUSED';
 
-function refusal(hostname: string, address?: string): NodeJS.ErrnoException {
+export function refusal(hostname: string, address?: string): NodeJS.ErrnoException {
   const error: NodeJS.ErrnoException = new Error(
     `${hostname}${address && address !== hostname ? ` (${address})` : ''} is not public and not configured under registries`,
   );

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { canonicalHost, Failure } from '#oci';
 import { mayBePublic } from './addresses.js';
 import { Gate } from './gate.js';
+import { Limits } from './limits.js';
 import {
   type Credentials,
   DEFAULT_BREAKER,
@@ -26,6 +27,8 @@ export interface Endpoint {
   readonly tls?: TlsOptions;
   readonly maxConnections: number;
   readonly gate: Gate;
+  readonly limits: Limits;
+  readonly proxy?: string;
   readonly mirror?: Mirror;
 }
 
@@ -118,6 +121,8 @@ export class Endpoints {
       tls: registry?.tls,
       maxConnections: registry?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
       gate: this.gate(host),
+      limits: new Limits(registry?.limits ?? {}),
+      proxy: registry?.proxy,
     };
   }
 

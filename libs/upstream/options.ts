@@ -1,4 +1,5 @@
 import type { LookupFunction } from 'node:net';
+import type { LimitOptions } from './limits.js';
 import type { Pause } from './port.js';
 
 export interface UpstreamOptions {
@@ -20,6 +21,8 @@ export interface UpstreamOptions {
   readonly onPaused?: (upstream: string, pause: Pause) => void;
   /** Called when an upstream is left alone after repeated failures; `until` in epoch milliseconds. */
   readonly onFailing?: (upstream: string, until: number) => void;
+  /** For registries without one of their own; as the environment has them, see `proxiesOf`. Default none. */
+  readonly proxies?: ProxyOptions;
   /** Name resolution. Default: the system's. */
   readonly lookup?: LookupFunction;
 }
@@ -31,10 +34,21 @@ export interface RegistryOptions {
   readonly scheme?: 'http' | 'https';
   readonly auth?: Credentials;
   readonly tls?: TlsOptions;
+  readonly limits?: LimitOptions;
+  /** `http://[user:password@]host:port` of a proxy for this registry and everything that it leads to. */
+  readonly proxy?: string;
   /** Other endpoints of the same content, asked first, in this order. */
   readonly mirrors?: readonly MirrorOptions[];
   /** Connections at a time to each of its origins; further requests wait. Default 256. */
   readonly maxConnections?: number;
+}
+
+export interface ProxyOptions {
+  /** Proxy for http and for https. */
+  readonly http?: string;
+  readonly https?: string;
+  /** Hosts that are reached directly: `NO_PROXY`. */
+  readonly except?: string;
 }
 
 export interface MirrorOptions {

@@ -41,7 +41,10 @@ export class RegistryClient implements Upstream {
     this.endpoints = new Endpoints(options);
     const headers = { 'user-agent': options.userAgent ?? 'ociregistry', 'accept-encoding': 'identity' };
     const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
-    this.transport = new Transport({ timeouts, headers, lookup: options.lookup }, this.endpoints);
+    this.transport = new Transport(
+      { timeouts, headers, lookup: options.lookup, proxies: options.proxies },
+      this.endpoints,
+    );
     this.redirects = new Redirects(new Authorization(this.transport, new Tokens(this.transport)));
   }
 
@@ -157,7 +160,20 @@ export class RegistryClient implements Upstream {
     return endpoint.gate.run({ method, content, priority, signal }, () => work({ ...question, endpoint }));
   }
 
-  private send({ endpoint, repository, path, headers, via, method, signal }: Call): Promise<Followed> {
+  private async send(call: Call): Promise<Followed> {
+    const leave = await call.endpoint.limits.enter(call.priority ?? 'interactive', call.signal);
+    try {
+      const followed = await this.request(call);
+      followed.answer.body.once('close', leave);
+      if (followed.answer.body.closed) leave();
+      return followed;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  private request({ endpoint, repository, path, headers, via, method, signal }: Call): Promise<Followed> {
     const { mirror, origin, gate } = endpoint;
     const name = `${mirror?.prefix ?? ''}${repository.path}`;
     const url = new URL(`/v2/${name}/${path}`, origin);

@@ -151,6 +151,25 @@ describe('connections that fail', () => {
   });
 });
 
+describe('limits', () => {
+  it('asks no more than so many things at a time, to the ends of their bodies', async () => {
+    const upstream = await start({}, { limits: { concurrency: 2 } });
+    const blob = fake.addBlob('a/b', { size: 200_000, seed: 1 });
+    const bodies = [0, 1].map(() => upstream.getBlob({ upstream: fake.host, path: 'a/b' }, blob.digest as never));
+    const [first] = await Promise.all(bodies);
+    const third = get(upstream);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(fake.requests.length).toBe(2);
+    first!.abort();
+    await third;
+    expect(fake.requests.length).toBe(3);
+    // A challenge is answered within the place that is held already.
+    fake.auth = { scheme: 'bearer' };
+    (await bodies[1]!).abort();
+    for (let i = 0; i < 4; i++) await get(upstream);
+  });
+});
+
 describe('B45: TLS', () => {
   it('trusts the configured authority, and no other unless told so', async () => {
     const upstream = await start({ tls: true }, {});

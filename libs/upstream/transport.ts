@@ -1,12 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
-import { Agent, buildConnector, type Dispatcher, request } from 'undici';
+import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import { unless } from '#async';
-import { publicOnly } from './addresses.js';
+import { mayBePublic, publicOnly, refusal } from './addresses.js';
 import type { Endpoint, Endpoints } from './endpoints.js';
 import { connectionFailure, isBrokenConnection, upstreamFailure } from './failures.js';
-import type { Timeouts, TlsOptions } from './options.js';
+import type { ProxyOptions, Timeouts, TlsOptions } from './options.js';
+import { type ProxyChoice, proxyFor } from './proxies.js';
 
 export interface TransportRequest {
   readonly method: 'GET' | 'HEAD';
@@ -50,13 +51,14 @@ const DISCARD_AT_MOST = 64 * 1024;
 
 /** Sends single requests: connections, TLS, time-outs and addresses; nothing about registries. */
 export class Transport {
-  private readonly agents = new Map<string, Agent>();
+  private readonly agents = new Map<string, Dispatcher>();
 
   constructor(
     private readonly options: {
       readonly timeouts: Timeouts;
       readonly headers: Readonly<Record<string, string>>;
       readonly lookup?: LookupFunction;
+      readonly proxies?: ProxyOptions;
     },
     private readonly endpoints: Endpoints,
   ) {}
@@ -122,6 +124,8 @@ export class Transport {
    *   another configured endpoint   | that one's authorities            | any
    *   realm on the endpoint's host  | the endpoint's authorities        | any, if it is configured
    *   anything else                 | the endpoint's authorities        | public
+   *
+   * A proxy resolves names itself: behind one "public" is judged by the name alone.
    */
   private dispatcher(endpoint: Endpoint, url: URL, trusted: boolean): Dispatcher {
     const own = url.origin === endpoint.origin;
@@ -129,18 +133,20 @@ export class Transport {
     const anyAddress = own || trusted ? endpoint.configured : other !== undefined;
     const { cert, key, ...authorities } = (other ?? endpoint).tls ?? {};
     const tls: TlsOptions = own ? { ...authorities, cert, key } : authorities;
-    const id = JSON.stringify([tls, anyAddress, endpoint.maxConnections]);
+    const proxy = proxyFor(endpoint, url, this.options.proxies ?? {});
+    if (proxy && !anyAddress && !mayBePublic(url.hostname)) throw refusal(url.hostname);
+    const id = JSON.stringify([tls, anyAddress, endpoint.maxConnections, proxy]);
     let agent = this.agents.get(id);
     if (!agent) {
-      agent = this.agent(tls, anyAddress, endpoint.maxConnections);
+      agent = this.agent(tls, anyAddress, endpoint.maxConnections, proxy);
       this.agents.set(id, agent);
     }
     return agent;
   }
 
-  private agent(tls: TlsOptions, anyAddress: boolean, connections: number): Agent {
+  private agent(tls: TlsOptions, anyAddress: boolean, connections: number, proxy?: ProxyChoice): Dispatcher {
     const { timeouts, lookup } = this.options;
-    const options = {
+    const connect = {
       timeout: timeouts.connect,
       ca: tls.ca,
       cert: tls.cert,
@@ -148,12 +154,23 @@ export class Transport {
       rejectUnauthorized: !tls.insecureSkipVerify,
       ...(lookup ? { lookup } : {}),
     } as buildConnector.BuildOptions;
-    return new Agent({
-      connect: anyAddress ? options : publicOnly(options, lookup),
+    const options = {
+      connect: anyAddress ? connect : publicOnly(connect, lookup),
       connections,
       headersTimeout: timeouts.headers,
       bodyTimeout: timeouts.body,
       keepAliveTimeout: KEEP_ALIVE,
+    };
+    if (!proxy) return new Agent(options);
+    const { uri, except: noProxy } = proxy;
+    // Plain http is asked of the proxy as it is: many allow tunnels to the port of https only.
+    return new EnvHttpProxyAgent({
+      ...options,
+      httpProxy: uri,
+      httpsProxy: uri,
+      noProxy,
+      requestTls: connect,
+      proxyTunnel: false,
     });
   }
 }

@@ -63,9 +63,12 @@ const registry = z.strictObject({
     )
     .default([])
     .meta({ description: 'Other endpoints of the same content, tried first.' }),
-  maxConcurrency: z.int().min(1).optional().meta({ description: 'Most requests at a time.' }),
-  requestsPerSecond: z.number().positive().optional().meta({ description: 'Most requests a second.' }),
-  proxy: url('http', 'https').optional().meta({ description: 'Proxy to reach it through.', 'x-secret': true }),
+  maxConcurrency: z.int().min(1).optional().meta({ description: 'Most requests of one puller at a time.' }),
+  requestsPerSecond: z.number().positive().optional().meta({ description: 'Most requests of one puller a second.' }),
+  proxy: url('http', 'https').optional().meta({
+    description: 'Proxy to reach it through; without it `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment.',
+    'x-secret': true,
+  }),
 });
 
 /** The registries that are pulled from. */

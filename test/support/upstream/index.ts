@@ -5,4 +5,5 @@ export * from './content.js';
 export * from './fake-upstream.js';
 export * from './faults.js';
 export * from './images.js';
+export { type ForwardingProxy, startForwardingProxy } from './proxy.js';
 export * from './request-log.js';
