@@ -6,12 +6,13 @@ import { type Log, PullWaits, Registry, type SourceRules } from '#registry';
 import type { Stack } from '#stack';
 import { GatewayServer, type ServerTls } from './gateway-server.js';
 import { PullApi } from './pull-api.js';
-import { tagRules } from './tag-rules.js';
+import { listRule, tagRules } from './tag-rules.js';
 
 const MANIFEST_MEMORY = 64 * 2 ** 20;
 const TAG_MEMORY_MS = 2000;
 const NEGATIVE_MS = 5000;
 const ROW_POLL_MS = 2000;
+const EMPTY_REFERRERS_MS = 10_000;
 
 /** The OCI pull API. Stateless; never talks to an upstream. */
 @Module({})
@@ -34,6 +35,7 @@ export class GatewayModule {
                 airGapped: config.airGapped,
                 facts: { manifestBytes: MANIFEST_MEMORY, tagTtl: TAG_MEMORY_MS, negativeTtl: NEGATIVE_MS },
                 tagRule: tagRules(config),
+                lists: { rule: listRule(config), emptyFor: EMPTY_REFERRERS_MS },
               },
             );
           },
@@ -55,10 +57,10 @@ export class GatewayModule {
 }
 
 function sourceRules(config: Config, { upstream }: Stack): SourceRules {
-  const configured = new Set(config.registries.map(({ name }) => canonicalHost(name)));
+  const configured = config.registries.map(({ name }) => canonicalHost(name)!);
   return {
     defaultNs: config.defaultNs,
-    isConfigured: (host) => configured.has(host),
+    configured: new Set(configured),
     allows: (host) => upstream.allows(host),
   };
 }

@@ -8,15 +8,9 @@ export function sendJson(
   status: number,
   body: string,
   extra: readonly string[] = [],
+  type = 'application/json',
 ): void {
-  const headers = [
-    'content-type',
-    'application/json',
-    'content-length',
-    String(Buffer.byteLength(body)),
-    ...API_VERSION,
-    ...extra,
-  ];
+  const headers = ['content-type', type, 'content-length', String(Buffer.byteLength(body)), ...API_VERSION, ...extra];
   if (ns !== undefined) headers.push('oci-namespace', ns);
   // Headers set before writeHead would be lost with a raw list.
   for (const [name, value] of Object.entries(res.getHeaders())) headers.push(name, String(value));

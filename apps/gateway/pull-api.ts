@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Failure, parseRoute, type Repository, type Route } from '#oci';
-import { type Log, Registry, type RequestContext, resolveSource, type SourceRules } from '#registry';
+import { Failure, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
+import { type Log, namesFor, Registry, type RequestContext, resolveSource, type SourceRules } from '#registry';
 import { sendBlob } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
+import { sendCatalog, sendReferrers, sendTags } from './list-response.js';
 import { sendManifest } from './manifest-response.js';
 
 /** One request as the responses need it. */
@@ -20,10 +21,16 @@ export interface Exchange {
 /** Caches that a request may have passed. */
 const MOST_HOPS = 8;
 
-/** What the use-cases are told of a request. */
-export function contextOf({ id, req }: Exchange, signal: AbortSignal): RequestContext {
+/** What the use-cases are told of a request; without a signal of its own, its wait ends when its client leaves. */
+export function contextOf({ id, req, res }: Exchange, signal?: AbortSignal): RequestContext {
   const { via } = req.headers;
-  return { requestId: id, signal, ...(via === undefined ? {} : { via: via.slice(0, 1024) }) };
+  return { requestId: id, signal: signal ?? leaving(res), ...(via === undefined ? {} : { via: via.slice(0, 1024) }) };
+}
+
+function leaving(res: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
+  return gone.signal;
 }
 
 /** The OCI pull API over plain Node requests: route, source, answer. */
@@ -76,15 +83,29 @@ export class PullApi {
       case 'blob':
         return sendBlob(exchange, this.source(exchange, route.name, route.ns), route.digest, this.registry);
       default:
-        throw new Failure('NOT_FOUND');
+        return this.list(exchange, route);
     }
   }
 
+  private async list(
+    exchange: Exchange,
+    route: Extract<Route, { kind: 'tags' | 'referrers' | 'catalog' }>,
+  ): Promise<void> {
+    const { lists } = this.registry;
+    if (route.kind === 'catalog') {
+      const names = namesFor(named(exchange, route.ns), this.sources);
+      sendCatalog(exchange, route, await lists.repositories(names, { ...route, n: route.n ?? MAX_PAGE }));
+      return;
+    }
+    const repository = this.source(exchange, route.name, route.ns);
+    const context = contextOf(exchange);
+    if (route.kind === 'tags') sendTags(exchange, route, await lists.tags(repository, context));
+    else sendReferrers(exchange, route, await lists.referrers(repository, route.digest, context));
+  }
+
   private async manifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
-    const gone = new AbortController();
-    exchange.res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
     const started = performance.now();
-    const served = await this.registry.manifest(repository, reference, contextOf(exchange, gone.signal));
+    const served = await this.registry.manifest(repository, reference, contextOf(exchange));
     sendManifest(exchange, reference, served);
     if (served.origin !== 'hit') {
       const ms = Math.round(performance.now() - started);
@@ -93,11 +114,7 @@ export class PullApi {
   }
 
   private source(exchange: Exchange, name: string, ns: string | undefined): Repository {
-    const hostHeader = exchange.req.headers['x-registry'];
-    return resolveSource(
-      { name, ...(ns === undefined ? {} : { ns }), ...(typeof hostHeader === 'string' ? { hostHeader } : {}) },
-      this.sources,
-    );
+    return resolveSource({ name, ...named(exchange, ns) }, this.sources);
   }
 
   /** C35: a request that a puller of ours has sent, or that passes too many caches, would only wait for itself. */
@@ -126,4 +143,10 @@ export class PullApi {
       );
     sendFailure(exchange, failure);
   }
+}
+
+/** The host that the client names beside the path. */
+function named({ req }: Exchange, ns: string | undefined): { ns?: string; hostHeader?: string } {
+  const hostHeader = req.headers['x-registry'];
+  return { ...(ns === undefined ? {} : { ns }), ...(typeof hostHeader === 'string' ? { hostHeader } : {}) };
 }

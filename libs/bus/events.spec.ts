@@ -81,7 +81,7 @@ describe('decodePull', () => {
     ['a broken version', { ...event, v: 1.5 }],
     ['a foreign key', { ...event, key: 'x' }],
     ['an unknown lane', { ...event, lane: 'fast' }],
-    ['an unknown target', { ...event, target: { kind: 'tags', repository } }],
+    ['an unknown target', { ...event, target: { kind: 'layers', repository } }],
     ['a bad digest', { ...event, target: { kind: 'blob', repository, digest: 'sha256:00' } }],
   ])('refuses %s and says where', (_, raw) => {
     expect(decodePull(raw)).toEqual({ kind: 'invalid', reason: expect.stringMatching(/.: ./) });
@@ -101,8 +101,18 @@ describe('pullKey', () => {
     const repository = { upstream: 'docker.io', path: 'a/b' };
     const blob = pullKey({ kind: 'blob', repository, digest, size: 1 });
     expect(pullKey({ kind: 'blob', repository, digest })).toBe(blob);
-    const all = [blob, target('a/b', digest), target('a/b', 'c'), target('a', 'b/c'), target('a/b', 'C')];
-    expect(new Set([...all, target('a/b', 'c', 'quay.io')]).size).toBe(6);
+    const tags = pullKey({ kind: 'tags', repository });
+    const referrers = pullKey({ kind: 'referrers', repository, digest });
+    const all = [
+      blob,
+      tags,
+      referrers,
+      target('a/b', digest),
+      target('a/b', 'c'),
+      target('a', 'b/c'),
+      target('a/b', 'C'),
+    ];
+    expect(new Set([...all, target('a/b', 'c', 'quay.io')]).size).toBe(8);
     for (const key of all) expect(key).toMatch(/^[0-9a-f]{40}$/);
   });
 });

@@ -17,6 +17,8 @@ const digest = z.custom<`sha256:${string}` | `sha512:${string}`>(
 export const targetSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('manifest'), repository, reference: z.string().min(1).max(256) }),
   z.object({ kind: z.literal('blob'), repository, digest, size: z.number().int().nonnegative().optional() }),
+  z.object({ kind: z.literal('tags'), repository }),
+  z.object({ kind: z.literal('referrers'), repository, digest }),
 ]);
 
 export const pullRequestedSchema = z.object({
@@ -30,7 +32,7 @@ export const pullRequestedSchema = z.object({
   requestId: z.string().max(128).optional(),
   /** The caches that the request has passed, as `Via` says them, so that a loop of caches is seen. */
   via: z.string().max(1024).optional(),
-  /** Do nothing when the tag was checked within this many milliseconds. */
+  /** Do nothing when the tag, or the list, was checked within this many milliseconds. */
   maxAge: z.number().nonnegative().optional(),
 });
 export type PullRequested = z.infer<typeof pullRequestedSchema>;
@@ -67,6 +69,13 @@ export type Signals = { [N in SignalName]: z.infer<(typeof signalSchemas)[N]> };
 /** The identity of the work: equal targets of every client, gateway and lane share it. 40 hex characters. */
 export function pullKey(target: Target): string {
   const { upstream, path } = target.repository;
-  const what = target.kind === 'manifest' ? target.reference : target.digest;
-  return createHash('sha256').update(`${target.kind}\0${upstream}\0${path}\0${what}`).digest('hex').slice(0, 40);
+  return createHash('sha256')
+    .update(`${target.kind}\0${upstream}\0${path}\0${whatOf(target)}`)
+    .digest('hex')
+    .slice(0, 40);
+}
+
+function whatOf(target: Target): string {
+  if (target.kind === 'tags') return '';
+  return target.kind === 'manifest' ? target.reference : target.digest;
 }

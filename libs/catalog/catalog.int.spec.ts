@@ -2,6 +2,7 @@ import type { Digest, Repository } from '#oci';
 import { type PostgresService, startPostgres } from '../../test/support/services/index.js';
 import { connectCatalog, migrate } from './adapters.js';
 import { catalogContract, digestOf, someManifest, someRepository } from './catalog.contract.js';
+import { listsContract } from './lists.contract.js';
 import type { PostgresCatalog } from './postgres/catalog.js';
 
 jest.setTimeout(120_000);
@@ -23,6 +24,7 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('catalog on PostgreSQ
     afterAll(() => catalog?.close());
 
     catalogContract(() => catalog);
+    listsContract(() => catalog);
   });
 
   it('lets two processes tell, touch, claim and forget the same in any order without a deadlock', async () => {

@@ -1,4 +1,4 @@
-import type { Digest, FailureRecord, Repository, Target } from '#oci';
+import type { Descriptor, Digest, FailureRecord, Page, PageQuery, Repository, Target } from '#oci';
 
 /** A manifest as stored: upstream's bytes, verbatim. */
 export interface ManifestRecord {
@@ -32,6 +32,22 @@ export interface TagRecord {
   readonly age: number;
 }
 
+/** A list as the upstream gave it last, and what the catalog has learnt besides. */
+export interface Listing<T> {
+  /** Undefined while the upstream was never asked. `age` in milliseconds, by the database's clock. */
+  readonly listed?: { readonly entries: readonly T[]; readonly age: number };
+  /** What is held and was confirmed or stored after that list was made; all that is held when there is none. */
+  readonly held: readonly T[];
+}
+
+/** Names as clients can ask for them: those of `plain` without a host, all others as `<upstream>/<path>`. */
+export interface RepositoryNames {
+  /** The upstream of names that tell no host, and the first segments that would be taken for a host all the same. */
+  readonly plain?: { readonly upstream: string; readonly hosts: readonly string[] };
+  /** Only this upstream's repositories, all as plain paths. */
+  readonly only?: string;
+}
+
 /** What is cached. Facts are per (upstream, repository); bytes are shared (WIRE.md decision 9). */
 export interface Catalog {
   // Hot path: one named prepared statement each.
@@ -58,6 +74,14 @@ export interface Catalog {
   removeTag(repository: Repository, tag: string): Promise<void>;
   /** The bytes are in the blob store and the repository holds them. */
   storeBlob(repository: Repository, digest: Digest, size: number): Promise<void>;
+  /** Tags in no order. */
+  findTags(repository: Repository): Promise<Listing<string>>;
+  storeTagList(repository: Repository, tags: readonly string[]): Promise<void>;
+  /** Descriptors of manifests whose `subject` is `digest`, in no order. */
+  findReferrers(repository: Repository, digest: Digest): Promise<Listing<Descriptor>>;
+  storeReferrers(repository: Repository, digest: Digest, referrers: readonly Descriptor[]): Promise<void>;
+  /** Repositories of which a manifest is held, in the order of their names' bytes. `n` is required, at most 10,000. */
+  listRepositories(names: RepositoryNames, page: PageQuery & { readonly n: number }): Promise<Page<string>>;
   /** Bytes turned out to be lost or bad: no repository holds them any more. */
   forgetBlob(digest: Digest): Promise<void>;
   /** Batched access times; never called per request. */

@@ -21,7 +21,12 @@ export type Route = Namespaced &
     | { readonly kind: 'manifest'; readonly name: string; readonly reference: string; readonly isDigest: boolean }
     | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
     | ({ readonly kind: 'tags'; readonly name: string } & Paged)
-    | { readonly kind: 'referrers'; readonly name: string; readonly digest: Digest; readonly artifactType?: string }
+    | ({
+        readonly kind: 'referrers';
+        readonly name: string;
+        readonly digest: Digest;
+        readonly artifactType?: string;
+      } & Paged)
     | ({ readonly kind: 'catalog' } & Paged)
   );
 
@@ -83,7 +88,13 @@ function endpoint(below: string, query: URLSearchParams): Route {
     case 'blobs':
       return { kind: 'blob', name: checkName(name), digest: parseDigest(item) };
     case 'referrers':
-      return { kind: 'referrers', name: checkName(name), digest: parseDigest(item), ...artifactType(query) };
+      return {
+        kind: 'referrers',
+        name: checkName(name),
+        digest: parseDigest(item),
+        ...artifactType(query),
+        ...paging(query),
+      };
     case 'tags':
       if (item === 'list') return { kind: 'tags', name: checkName(name), ...paging(query) };
   }

@@ -28,7 +28,15 @@ export interface Platform {
   readonly variant?: string;
 }
 
-/** What must become present in the cache. `reference` of a manifest is a tag or a digest. */
-export type Target =
+/** A manifest or a blob. `reference` of a manifest is a tag or a digest. */
+export type ContentTarget =
   | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: string }
   | { readonly kind: 'blob'; readonly repository: Repository; readonly digest: Digest; readonly size?: number };
+
+/** A list that the upstream gives: of a repository's tags, or of what refers to `digest` in it. */
+export type ListTarget =
+  | { readonly kind: 'tags'; readonly repository: Repository }
+  | { readonly kind: 'referrers'; readonly repository: Repository; readonly digest: Digest };
+
+/** What must become present in the cache. */
+export type Target = ContentTarget | ListTarget;

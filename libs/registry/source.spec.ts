@@ -5,7 +5,7 @@ import { resolveSource, type SourceRules } from './source.js';
 const forbidden = new Set(['evil.example', '169.254.169.254', 'localhost:6379', '[::1]', 'metadata.google.internal']);
 const rules: SourceRules = {
   defaultNs: 'docker.io',
-  isConfigured: (host) => host === 'registry' || host === 'docker.io',
+  configured: new Set(['registry', 'docker.io']),
   allows: (host) => !forbidden.has(host),
 };
 const failing = (reason: string) => expect.objectContaining({ reason });

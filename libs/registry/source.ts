@@ -1,3 +1,4 @@
+import type { RepositoryNames } from '#catalog';
 import { canonicalHost, Failure, looksLikeHost, type Repository, repositoryOf } from '#oci';
 
 /** How a client named a repository. */
@@ -13,8 +14,8 @@ export interface SourceRequest {
 export interface SourceRules {
   /** Upstream of names that tell no host; empty: there is none. */
   readonly defaultNs: string;
-  /** Whether the configuration names this canonical host as an upstream. */
-  isConfigured(host: string): boolean;
+  /** Canonical hosts that the configuration names as upstreams. */
+  readonly configured: ReadonlySet<string>;
   /** Whether this canonical host may be pulled from at all. No network. */
   allows(host: string): boolean;
 }
@@ -29,6 +30,22 @@ export function resolveSource(request: SourceRequest, rules: SourceRules): Repos
   return repository;
 }
 
+/**
+ * The names under which a client that names no repository (`_catalog`) can ask for all of them: with a host in `ns` or
+ * `X-Registry` that upstream's own paths, else all in the in-path form but those of the default upstream. Throws as above.
+ */
+export function namesFor(request: Omit<SourceRequest, 'name'>, rules: SourceRules): RepositoryNames {
+  const named = request.ns ?? request.hostHeader;
+  if (named !== undefined) {
+    const only = canonicalHost(named);
+    if (only === undefined) throw new Failure('NAME_INVALID', 'invalid registry host');
+    if (!rules.allows(only)) throw new Failure('NAME_UNKNOWN', 'registry not allowed');
+    return { only };
+  }
+  const upstream = canonicalHost(rules.defaultNs);
+  return upstream === undefined ? {} : { plain: { upstream, hosts: [...rules.configured] } };
+}
+
 function locate({ name, ns, hostHeader }: SourceRequest, rules: SourceRules): Repository {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
@@ -41,7 +58,7 @@ function locate({ name, ns, hostHeader }: SourceRequest, rules: SourceRules): Re
     // hosts.toml with override_path sends the host in the path as well as in ns.
     return repositoryOf(host, firstHost === host ? rest : name);
   }
-  if (looksLikeHost(first) || (firstHost !== undefined && rules.isConfigured(firstHost)))
+  if (looksLikeHost(first) || (firstHost !== undefined && rules.configured.has(firstHost)))
     return repositoryOf(first, rest);
   if (rules.defaultNs === '') throw new Failure('NAME_UNKNOWN', 'no registry named and no default configured');
   return repositoryOf(rules.defaultNs, name);

@@ -42,7 +42,7 @@ export function isBrokenConnection(error: unknown): boolean {
  * What an answer other than success means (A94). 404 and 410 become `unknown`, 401 and 403 DENIED: they come here only
  * after the token flow.
  */
-export function statusFailure(answer: Answer, unknown: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): Failure {
+export function statusFailure(answer: Answer, unknown: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN' | 'NAME_UNKNOWN'): Failure {
   const { status } = answer;
   if (status === 404 || status === 410) return upstreamFailure(unknown);
   if (status === 401 || status === 403) return denied();

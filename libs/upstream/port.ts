@@ -1,4 +1,4 @@
-import type { Digest, Repository } from '#oci';
+import type { Descriptor, Digest, Repository } from '#oci';
 
 /** The registries we pull from, as a client. Every call is bounded; every error is a Failure (WIRE.md A94 and B). */
 export interface Upstream {
@@ -25,6 +25,13 @@ export interface Upstream {
     span?: { offset: number; length?: number },
     options?: CallOptions & { ifRange?: string },
   ): Promise<BlobBody>;
+  /** Every tag of the repository, page by page; invalid ones are left out. Rejects NAME_UNKNOWN. */
+  listTags(repository: Repository, options?: CallOptions): Promise<string[]>;
+  /**
+   * What refers to `digest`: by the referrers API, else by the tag that stands in for it (distribution-spec "Referrers Tag
+   * Schema"). Empty when nothing does, or the repository is unknown to a registry without the API.
+   */
+  listReferrers(repository: Repository, digest: Digest, options?: CallOptions): Promise<Descriptor[]>;
   /** Whether `host` (canonical) may be pulled from under the configuration. No network. */
   allows(host: string): boolean;
   /** How the configured upstreams, and those asked lately, are doing as this process sees it. No network. */

@@ -1,16 +1,17 @@
 import { LRUCache } from 'lru-cache';
-import { type Digest, Failure, isDigest, isTag, type Repository } from '#oci';
+import { type Descriptor, type Digest, Failure, isDigest, isTag, OCI_INDEX, type Repository, referrersTag } from '#oci';
 import { Authorization } from './authorization.js';
 import { blobBody, blobFacts, rangeHeader } from './blobs.js';
 import { isEncoded } from './bodies.js';
 import { type Endpoint, Endpoints } from './endpoints.js';
+import { fallbackReferrers, listReferrers, listTags, WITHOUT_REFERRERS } from './lists.js';
 import { headOf, MANIFEST_HEADERS, manifestOf } from './manifests.js';
 import { DEFAULT_TIMEOUTS, type UpstreamOptions } from './options.js';
 import type { BlobBody, CallOptions, FetchedManifest, Pause, Upstream, UpstreamState } from './port.js';
 import { type Counted, quotaOf } from './quota.js';
 import { type Followed, Redirects } from './redirects.js';
 import { Tokens } from './tokens.js';
-import { Transport } from './transport.js';
+import { type Answer, Transport } from './transport.js';
 
 /** What is asked for, wherever it is asked. */
 interface Question extends Counted, CallOptions {
@@ -36,6 +37,8 @@ export class RegistryClient implements Upstream {
   private readonly redirects: Redirects;
   /** Which mirrors gave whole bodies of a blob. Who asks for it again had no use for them: they are passed over. */
   private readonly sources = new LRUCache<Digest, ReadonlySet<Endpoint>>({ max: MOST_SOURCES, ttl: SOURCE_LIFE });
+  /** Repositories whose registry does not know the referrers API. */
+  private readonly withoutReferrers = new LRUCache<string, true>(WITHOUT_REFERRERS);
 
   constructor(private readonly options: UpstreamOptions) {
     this.endpoints = new Endpoints(options);
@@ -129,6 +132,27 @@ export class RegistryClient implements Upstream {
     );
   }
 
+  listTags(repository: Repository, options: CallOptions = {}): Promise<string[]> {
+    const headers = { accept: 'application/json' };
+    const question = listQuestion('tags', repository, 'tags/list', headers, options);
+    return this.ask(question, (call) => listTags((query) => this.page(call, query), call.signal), isNoMirror);
+  }
+
+  listReferrers(repository: Repository, digest: Digest, options: CallOptions = {}): Promise<Descriptor[]> {
+    const key = `${repository.upstream}/${repository.path}`;
+    const question = listQuestion('referrers', repository, `referrers/${digest}`, { accept: OCI_INDEX }, options);
+    const work = async (call: Call) => {
+      if (!this.withoutReferrers.has(key)) {
+        const listed = await listReferrers((query) => this.page(call, query), call.signal);
+        if (listed) return listed;
+        this.withoutReferrers.set(key, true);
+      }
+      const tag = { ...manifestQuestion('GET', repository, referrersTag(digest), options), endpoint: call.endpoint };
+      return fallbackReferrers((await this.send(tag)).answer, call.signal);
+    };
+    return this.ask(question, work, isNoMirror);
+  }
+
   close(): Promise<void> {
     return this.transport.close();
   }
@@ -160,10 +184,14 @@ export class RegistryClient implements Upstream {
     return endpoint.gate.run({ method, content, priority, signal }, () => work({ ...question, endpoint }));
   }
 
-  private async send(call: Call): Promise<Followed> {
+  private async page(call: Call, query: string): Promise<Answer> {
+    return (await this.send(call, query)).answer;
+  }
+
+  private async send(call: Call, query = ''): Promise<Followed> {
     const leave = await call.endpoint.limits.enter(call.priority ?? 'interactive', call.signal);
     try {
-      const followed = await this.request(call);
+      const followed = await this.request(call, query);
       followed.answer.body.once('close', leave);
       if (followed.answer.body.closed) leave();
       return followed;
@@ -173,10 +201,14 @@ export class RegistryClient implements Upstream {
     }
   }
 
-  private request({ endpoint, repository, path, headers, via, method, signal }: Call): Promise<Followed> {
+  private request(
+    { endpoint, repository, path, headers, via, method, signal }: Call,
+    query: string,
+  ): Promise<Followed> {
     const { mirror, origin, gate } = endpoint;
     const name = `${mirror?.prefix ?? ''}${repository.path}`;
     const url = new URL(`/v2/${name}/${path}`, origin);
+    url.search = query;
     if (mirror) url.searchParams.set('ns', mirror.of);
     const hops = [via, this.options.hop?.()].filter(Boolean).join(', ');
     return this.redirects.send({
@@ -215,6 +247,21 @@ function blobQuestion(
   options: CallOptions,
 ): Question {
   return { ...options, method, content: 'blobs', repository, path: `blobs/${digest}`, headers, byDigest: true };
+}
+
+function listQuestion(
+  content: 'tags' | 'referrers',
+  repository: Repository,
+  path: string,
+  headers: Question['headers'],
+  options: CallOptions,
+): Question {
+  return { ...options, method: 'GET', content, repository, path, headers, byDigest: false };
+}
+
+/** A mirror may hold a part of its upstream, and no list tells so. */
+function isNoMirror({ mirror }: Endpoint): boolean {
+  return mirror === undefined;
 }
 
 /** Object stores sign a redirect's address for one method, often for GET alone; some registries know no HEAD (B27). */

@@ -1,4 +1,5 @@
 import { BlobRow, RepositoryBlobRow } from './blob.js';
+import { ReferrerListRow, TagListRow } from './list.js';
 import { EdgeRow, ManifestRow, RepositoryManifestRow } from './manifest.js';
 import { PullLedgerRow } from './pull.js';
 import { RepositoryRow } from './repository.js';
@@ -17,4 +18,6 @@ export const entities = [
   PullLedgerRow,
   UpstreamLedgerRow,
   InstallationRow,
+  TagListRow,
+  ReferrerListRow,
 ];

@@ -1,5 +1,6 @@
 import { Initial1764000000001 } from './0001-initial.js';
 import { Upstreams1764000000002 } from './0002-upstreams.js';
+import { Lists1764000000003 } from './0003-lists.js';
 
 /** In the order in which they run. Each released state has a dump in `dumps/`. */
-export const migrations = [Initial1764000000001, Upstreams1764000000002];
+export const migrations = [Initial1764000000001, Upstreams1764000000002, Lists1764000000003];

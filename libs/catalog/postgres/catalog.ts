@@ -1,11 +1,20 @@
-import type { Digest, Repository } from '#oci';
-import type { Catalog, CatalogCounts, ManifestRecord, NewManifest, TagRecord } from '../port.js';
+import type { Descriptor, Digest, Page, PageQuery, Repository } from '#oci';
+import type {
+  Catalog,
+  CatalogCounts,
+  Listing,
+  ManifestRecord,
+  NewManifest,
+  RepositoryNames,
+  TagRecord,
+} from '../port.js';
 import { facts, lookups, upstreams } from '../statements/index.js';
 import { Batcher } from './batcher.js';
 import type { Connection } from './connection.js';
 import { digestFromBytes, digestToBytes } from './digest-column.js';
 import { isValueError, overloaded } from './failures.js';
 import { PostgresPullLedger } from './ledger.js';
+import { PostgresLists } from './lists.js';
 import { PostgresUpstreamLedger } from './upstream-ledger.js';
 
 interface HeldBlob {
@@ -21,10 +30,12 @@ export class PostgresCatalog implements Catalog {
   readonly pulls: PostgresPullLedger;
   readonly upstreams: PostgresUpstreamLedger;
   private readonly blobs: Batcher<HeldBlob, void>;
+  private readonly lists: PostgresLists;
 
   constructor(private readonly connection: Connection) {
     this.pulls = new PostgresPullLedger(connection);
     this.upstreams = new PostgresUpstreamLedger(connection);
+    this.lists = new PostgresLists(connection);
     this.blobs = new Batcher((items) => this.storeBlobs(items), {
       maxBatch: 200,
       maxWaiting: 20_000,
@@ -114,6 +125,26 @@ export class PostgresCatalog implements Catalog {
 
   storeBlob(repository: Repository, digest: Digest, size: number): Promise<void> {
     return this.blobs.submit({ repository, digest, size });
+  }
+
+  findTags(repository: Repository): Promise<Listing<string>> {
+    return this.lists.findTags(repository);
+  }
+
+  storeTagList(repository: Repository, tags: readonly string[]): Promise<void> {
+    return this.lists.storeTagList(repository, tags);
+  }
+
+  findReferrers(repository: Repository, digest: Digest): Promise<Listing<Descriptor>> {
+    return this.lists.findReferrers(repository, digest);
+  }
+
+  storeReferrers(repository: Repository, digest: Digest, referrers: readonly Descriptor[]): Promise<void> {
+    return this.lists.storeReferrers(repository, digest, referrers);
+  }
+
+  listRepositories(names: RepositoryNames, page: PageQuery & { readonly n: number }): Promise<Page<string>> {
+    return this.lists.listRepositories(names, page);
   }
 
   async forgetBlob(digest: Digest): Promise<void> {

@@ -15,4 +15,6 @@ INSERT INTO blobs (digest, size, stored_at, last_access)
 INSERT INTO repository_blobs SELECT b.id, r.id FROM blobs b JOIN repositories r ON r.id = b.id;
 INSERT INTO pulls SELECT md5(n::text), '{}', CASE WHEN n % 10 = 0 THEN 'running' ELSE 'finished' END, 1, n, 'w', now(),
     now() - n * interval '1 minute' FROM generate_series(1, 20000) n;
+INSERT INTO tag_lists SELECT id, ARRAY['latest'], now() FROM repositories;
+INSERT INTO referrer_lists SELECT id, sha256(('m' || id)::bytea), '[]', now() FROM repositories;
 ANALYZE;

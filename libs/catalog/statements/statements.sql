@@ -88,6 +88,15 @@ WHERE r.upstream = $1 AND r.path = $2
   AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
 LIMIT 1;
 
+-- catalog.findHeldReferrers
+SELECT m.digest, coalesce(h.media_type, m.media_type) AS media_type, m.size, m.artifact_type, m.annotations
+FROM manifests m
+JOIN repositories r ON r.upstream = $1 AND r.path = $2
+JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+LEFT JOIN referrer_lists l ON l.repository_id = r.id AND l.subject = m.subject
+WHERE m.subject = $3 AND (l.checked_at IS NULL OR h.stored_at > l.checked_at)
+LIMIT 10000;
+
 -- catalog.findHolders
 SELECT key, worker, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS remaining
 FROM pulls WHERE key = ANY ($1::text[]);
@@ -108,6 +117,11 @@ SELECT key, target, state, attempt, worker, relay, size, failure,
        (extract(epoch FROM clock_timestamp() - changed_at) * 1000)::float8 AS age
 FROM pulls WHERE key = $1;
 
+-- catalog.findReferrerList
+SELECT l.descriptors, (extract(epoch FROM clock_timestamp() - l.checked_at) * 1000)::float8 AS age
+FROM repositories r JOIN referrer_lists l ON l.repository_id = r.id
+WHERE r.upstream = $1 AND r.path = $2 AND l.subject = $3;
+
 -- catalog.findTag
 SELECT m.digest, coalesce(h.media_type, m.media_type) AS media_type, m.bytes,
        (extract(epoch FROM clock_timestamp() - t.checked_at) * 1000)::float8 AS age
@@ -116,6 +130,13 @@ JOIN tags t ON t.repository_id = r.id
 JOIN repository_manifests h ON h.repository_id = t.repository_id AND h.manifest_id = t.manifest_id
 JOIN manifests m ON m.id = t.manifest_id
 WHERE r.upstream = $1 AND r.path = $2 AND t.name = $3;
+
+-- catalog.findTags
+SELECT l.names, (extract(epoch FROM clock_timestamp() - l.checked_at) * 1000)::float8 AS age,
+       ARRAY(SELECT t.name FROM tags t
+             WHERE t.repository_id = r.id AND (l.checked_at IS NULL OR t.checked_at > l.checked_at)) AS held
+FROM repositories r LEFT JOIN tag_lists l ON l.repository_id = r.id
+WHERE r.upstream = $1 AND r.path = $2;
 
 -- catalog.finishPulls
 WITH item AS (
@@ -136,6 +157,27 @@ SELECT size FROM blobs WHERE digest = $1;
 
 -- catalog.hasManifest
 SELECT media_type, bytes FROM manifests WHERE digest = $1;
+
+-- catalog.listRepositories
+SELECT name FROM (
+  SELECT CASE
+    WHEN $3::text IS NOT NULL THEN r.path
+    WHEN r.upstream = $1::text AND NOT (
+      strpos(r.path, '/') > 0 AND (
+        strpos(split_part(r.path, '/', 1), '.') > 0
+        OR split_part(r.path, '/', 1) = 'localhost'
+        OR split_part(r.path, '/', 1) = ANY ($2::text[])
+      )
+    ) THEN r.path
+    ELSE r.upstream || '/' || r.path
+  END COLLATE "C" AS name, r.id
+  FROM repositories r
+  WHERE $3::text IS NULL OR r.upstream = $3::text
+) named
+WHERE ($4::text IS NULL OR name > $4::text COLLATE "C")
+  AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = named.id)
+ORDER BY name COLLATE "C"
+LIMIT $5::integer;
 
 -- catalog.listUpstreams
 SELECT upstream, pause_cause, paused_counted, quota,
@@ -272,6 +314,35 @@ named AS (
   SELECT n.repository_id, n.name, h.digest, n.checked_at FROM named n, held h WHERE n.moved
 )
 SELECT EXISTS (SELECT FROM held) AS stored, EXISTS (SELECT FROM named WHERE moved) AS moved;
+
+-- catalog.storeReferrers
+WITH new_repository AS (
+  INSERT INTO repositories (upstream, path)
+  SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM repositories WHERE upstream = $1 AND path = $2)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), repository AS (
+  SELECT id FROM new_repository
+  UNION ALL SELECT id FROM repositories WHERE upstream = $1 AND path = $2
+)
+INSERT INTO referrer_lists (repository_id, subject, descriptors, checked_at)
+SELECT id, $3::bytea, $4::text, clock_timestamp() FROM repository
+ON CONFLICT (repository_id, subject) DO UPDATE SET
+  descriptors = excluded.descriptors, checked_at = excluded.checked_at;
+
+-- catalog.storeTagList
+WITH new_repository AS (
+  INSERT INTO repositories (upstream, path)
+  SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM repositories WHERE upstream = $1 AND path = $2)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), repository AS (
+  SELECT id FROM new_repository
+  UNION ALL SELECT id FROM repositories WHERE upstream = $1 AND path = $2
+)
+INSERT INTO tag_lists (repository_id, names, checked_at)
+SELECT id, $3::text[], clock_timestamp() FROM repository
+ON CONFLICT (repository_id) DO UPDATE SET names = excluded.names, checked_at = excluded.checked_at;
 
 -- catalog.touch
 WITH item AS (

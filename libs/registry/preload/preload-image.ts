@@ -1,6 +1,7 @@
 import type { PullRequested } from '#bus';
 import type { ManifestRecord } from '#catalog';
 import {
+  type ContentTarget,
   type Digest,
   Failure,
   formatPlatform,
@@ -11,7 +12,6 @@ import {
   platformMatches,
   type Reference,
   type Repository,
-  type Target,
 } from '#oci';
 import { makePresent, type PresenceOptions, type PresencePorts } from './presence.js';
 
@@ -47,14 +47,14 @@ export async function preloadImage(
   options: PreloadImageOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const bring = (target: Target) => makePresent(target, options.cause, ports, options, signal);
+  const bring = (target: ContentTarget) => makePresent(target, options.cause, ports, options, signal);
   const done = (size: number, pulled: boolean) => {
     progress.objectsDone++;
     progress.bytesDone += size;
     if (pulled) progress.pulled++;
   };
 
-  const manifest = async (reference: string, depth: number): Promise<Target[]> => {
+  const manifest = async (reference: string, depth: number): Promise<ContentTarget[]> => {
     progress.objects++;
     const pulled = await bring({ kind: 'manifest', repository, reference });
     const record = await find(repository, reference, ports);
@@ -62,7 +62,7 @@ export async function preloadImage(
     progress.bytes += record.bytes.length;
     done(record.bytes.length, pulled);
     const parsed = parseManifest(record.bytes, record.mediaType);
-    const blobs: Target[] = parsed.children
+    const blobs: ContentTarget[] = parsed.children
       .filter(({ kind, foreign }) => kind !== 'manifest' && !foreign)
       .map(({ descriptor }) => ({ kind: 'blob', repository, digest: descriptor.digest, size: descriptor.size }));
     const children = chooseChildren(
@@ -110,11 +110,11 @@ function chooseChildren(children: readonly ManifestChild[], platforms: PlatformC
   return [...new Set(chosen.map(({ descriptor }) => descriptor.digest))];
 }
 
-function objectOf(target: Target): string {
+function objectOf(target: ContentTarget): string {
   return target.kind === 'blob' ? target.digest : target.reference;
 }
 
-function sizeOf(target: Target): number {
+function sizeOf(target: ContentTarget): number {
   return (target.kind === 'blob' && target.size) || 0;
 }
 

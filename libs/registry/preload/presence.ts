@@ -1,7 +1,7 @@
 import { backoff, sleep } from '#async';
 import type { PullRequested } from '#bus';
 import type { Catalog } from '#catalog';
-import { Failure, isDigest, type Target } from '#oci';
+import { type ContentTarget, Failure, isDigest } from '#oci';
 import type { Log } from '../ports.js';
 import { leaseKey } from '../pulls/lease-key.js';
 import type { PullWaits } from '../pulls/pull-waits.js';
@@ -29,7 +29,7 @@ const MAX_PAUSE = 60_000;
  * Resolves to whether anything had to be asked of a puller. Trouble that may pass is sat out within `tries`.
  */
 export async function makePresent(
-  target: Target,
+  target: ContentTarget,
   cause: PullRequested['cause'],
   ports: PresencePorts,
   options: PresenceOptions,
@@ -60,14 +60,14 @@ export async function makePresent(
 }
 
 /** Whether nothing needs to be asked. A tag always is: only the upstream knows what it names now. */
-async function isPresent(target: Target, catalog: Catalog): Promise<boolean> {
+async function isPresent(target: ContentTarget, catalog: Catalog): Promise<boolean> {
   if (target.kind === 'blob') return (await catalog.findBlob(target.repository, target.digest)) !== undefined;
   return isDigest(target.reference) && (await catalog.findManifest(target.repository, target.reference)) !== undefined;
 }
 
 /** A large blob takes longer than any time-out of a wait; as long as a puller holds its lease, it is waited for. */
 async function outwait(
-  target: Target,
+  target: ContentTarget,
   cause: PullRequested['cause'],
   { waits, catalog }: PresencePorts,
   signal: AbortSignal,

@@ -7,7 +7,7 @@ import type { Repository, Target } from '#oci';
  * two repositories at once is still one transfer. The queue's key stays per repository, as permission is.
  */
 export function leaseKey(target: Target): string {
-  if (target.kind === 'manifest') return pullKey(target);
+  if (target.kind !== 'blob') return pullKey(target);
   return createHash('sha256').update(`bytes\0${target.digest}`).digest('hex').slice(0, 40);
 }
 

@@ -10,6 +10,7 @@ import type { DownloadOptions } from '../transfers/download.js';
 import type { Transfers } from '../transfers/transfers.js';
 import { leaseKey, sameRepository } from './lease-key.js';
 import { pullBlob } from './pull-blob.js';
+import { pullList } from './pull-list.js';
 import { pullManifest } from './pull-manifest.js';
 
 export interface WorkerOptions {
@@ -138,9 +139,10 @@ export class PullWorker {
   }
 
   private perform(pull: Pull): Promise<void> {
-    return pull.event.target.kind === 'manifest'
-      ? pullManifest(pull, pull.event.target, this.ports, this.options)
-      : pullBlob(pull, pull.event.target, this.ports, this.options);
+    const { target } = pull.event;
+    if (target.kind === 'manifest') return pullManifest(pull, target, this.ports, this.options);
+    if (target.kind === 'blob') return pullBlob(pull, target, this.ports, this.options);
+    return pullList(pull, target, this.ports);
   }
 
   /** Heartbeats to queue and row until `end`; `lost` aborts when another worker has taken over. */

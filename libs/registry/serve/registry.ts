@@ -7,12 +7,19 @@ import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
 import { FactCache, type FactCacheOptions } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
+import { Lists } from './lists.js';
 
 interface RegistryOptions {
   readonly airGapped: boolean;
   readonly facts: FactCacheOptions;
   /** The rule for a tag of a repository. */
   tagRule(repository: Repository, tag: string): TagRule;
+  readonly lists: {
+    /** How long what an upstream listed is believed. */
+    readonly rule: TagRule;
+    /** Milliseconds that an empty list of referrers is. */
+    readonly emptyFor: number;
+  };
 }
 
 interface RegistryPorts {
@@ -43,6 +50,7 @@ export interface RequestContext {
 /** The pull API without HTTP: what we have is served, what we lack is pulled. */
 export class Registry {
   readonly facts: FactCache;
+  readonly lists: Lists;
   private readonly unsubscribe: (() => void)[];
 
   constructor(
@@ -50,6 +58,7 @@ export class Registry {
     private readonly options: RegistryOptions,
   ) {
     this.facts = new FactCache(options.facts);
+    this.lists = new Lists(ports, this.facts, { ...options.lists, airGapped: options.airGapped });
     this.unsubscribe = [
       ports.bus.onSignal('tag.moved', ({ repository, tag }) => this.facts.removeTag(repository, tag)),
       ports.bus.onSignal('content.removed', ({ digests }) => this.facts.removeContents(digests)),

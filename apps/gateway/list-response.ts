@@ -1,0 +1,74 @@
+import {
+  type Descriptor,
+  MAX_PAGE,
+  OCI_INDEX,
+  type Page,
+  type PageQuery,
+  pageOf,
+  type Route,
+  referrersIndex,
+} from '#oci';
+import type { ServedList } from '#registry';
+import { sendJson } from './json-response.js';
+import type { Exchange } from './pull-api.js';
+
+type ListRoute<K extends 'tags' | 'referrers' | 'catalog'> = Extract<Route, { readonly kind: K }>;
+
+const MOST_REFERRERS = 1000;
+/** Clients read no index larger than a manifest may be (distribution-spec "Pushing Manifests"). Bytes. */
+const MAX_INDEX = 4_000_000;
+
+/** distribution-spec "Listing Tags". */
+export function sendTags(exchange: Exchange, route: ListRoute<'tags'>, list: ServedList<string>): void {
+  const page = pageOf(list.entries, route, { keyOf: (tag) => tag, most: MAX_PAGE });
+  const body = JSON.stringify({ name: route.name, tags: page.entries });
+  sendJson(exchange, 200, body, [...link(exchange, route, page), ...warning(list)]);
+}
+
+/** What `_catalog` answers since Docker Registry 2.1; no part of distribution-spec. */
+export function sendCatalog(exchange: Exchange, route: ListRoute<'catalog'>, page: Page<string>): void {
+  sendJson(exchange, 200, JSON.stringify({ repositories: page.entries }), link(exchange, route, page));
+}
+
+/** distribution-spec "Listing Referrers". */
+export function sendReferrers(exchange: Exchange, route: ListRoute<'referrers'>, list: ServedList<Descriptor>): void {
+  const { artifactType } = route;
+  const wanted = list.entries.filter(
+    (referrer) => artifactType === undefined || referrer.artifactType === artifactType,
+  );
+  const page = pageOf(wanted, route, {
+    keyOf: ({ digest }) => digest,
+    most: MOST_REFERRERS,
+    weightOf: (referrer) => Buffer.byteLength(JSON.stringify(referrer)),
+    mostWeight: MAX_INDEX,
+  });
+  const extra = [
+    ...(artifactType === undefined ? [] : ['oci-filters-applied', 'artifactType']),
+    ...link(exchange, route, page, artifactType === undefined ? {} : { artifactType }),
+    ...warning(list),
+  ];
+  sendJson(exchange, 200, referrersIndex(page.entries), extra, OCI_INDEX);
+}
+
+/** Where the list goes on: the client's own path, so that prefix and in-path host stay, with the query that matters. */
+function link(
+  { req, ns }: Exchange,
+  { n }: PageQuery,
+  { next }: Page<unknown>,
+  more: Readonly<Record<string, string>> = {},
+): string[] {
+  if (next === undefined) return [];
+  const path = (req.url ?? '/').split('?', 1)[0]!.replace(/^https?:\/\/[^/]*/i, '');
+  const query = Object.entries({
+    ...(n === undefined ? {} : { n: String(n) }),
+    last: next,
+    ...more,
+    ...(ns === undefined ? {} : { ns }),
+  });
+  const text = query.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+  return ['link', `<${path}?${text}>; rel="next"`];
+}
+
+function warning({ warning: text }: ServedList<unknown>): string[] {
+  return text === undefined ? [] : ['warning', `299 - "${text}"`];
+}
