@@ -10,6 +10,7 @@ import { RelayServer } from '#relay';
 import { openStack } from '#stack';
 import { type Logger, NestLogger } from '#telemetry';
 import { AdminModule } from '../admin/admin.module.js';
+import { serveDocs } from '../admin/api/openapi.js';
 import { PreloadModule } from '../admin/preload/preload.module.js';
 import { PreloadService } from '../admin/preload/preload.service.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
@@ -36,7 +37,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const has = (part: Role) => role === 'all' || role === part;
   const stack = openStack(config, role, logger);
   let relayUrl = '';
-  const imports: DynamicModule[] = [AdminModule.for(stack)];
+  const imports: DynamicModule[] = [AdminModule.for(config, stack, logger)];
   if (has('admin')) imports.push(PreloadModule.for(config, stack, logger));
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
@@ -49,6 +50,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
       abortOnError: false,
     },
   );
+  serveDocs(app);
   const gateway = has('gateway') ? app.get(GatewayServer) : undefined;
   const worker = has('puller') ? app.get(PullWorker) : undefined;
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;

@@ -1,1 +1,3 @@
+export * from './inventory.js';
+export * from './patterns.js';
 export * from './port.js';

@@ -1,4 +1,5 @@
 import type { Descriptor, Digest, FailureRecord, Page, PageQuery, Repository, Target } from '#oci';
+import type { Inventory } from './inventory.js';
 
 /** A manifest as stored: upstream's bytes, verbatim. */
 export interface ManifestRecord {
@@ -84,7 +85,7 @@ export interface Catalog {
   listRepositories(names: RepositoryNames, page: PageQuery & { readonly n: number }): Promise<Page<string>>;
   /** Bytes turned out to be lost or bad: no repository holds them any more. */
   forgetBlob(digest: Digest): Promise<void>;
-  /** Batched access times; never called per request. */
+  /** Batched access times; never called per request. A manifest's access is one of the indexes above it, too. */
   touch(
     items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>,
   ): Promise<void>;
@@ -92,6 +93,7 @@ export interface Catalog {
 
   readonly pulls: PullLedger;
   readonly upstreams: UpstreamLedger;
+  readonly inventory: Inventory;
 
   /** What distinguishes this installation from every other; the same in all of its processes, for ever. */
   installation(): Promise<string>;

@@ -46,7 +46,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
 
   let connected: Catalog | undefined;
   let hop: string | undefined;
-  const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls', 'upstreams']);
+  const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls', 'inventory', 'upstreams']);
   const catalogReady = connectWithPatience(
     'PostgreSQL',
     async () => {

@@ -1,4 +1,5 @@
 import { BlobRow, RepositoryBlobRow } from './blob.js';
+import { DutyRow, PruneItemRow, PruneJobRow, UsageRow } from './keeping.js';
 import { ReferrerListRow, TagListRow } from './list.js';
 import { EdgeRow, ManifestRow, RepositoryManifestRow } from './manifest.js';
 import { PullLedgerRow } from './pull.js';
@@ -20,4 +21,8 @@ export const entities = [
   InstallationRow,
   TagListRow,
   ReferrerListRow,
+  UsageRow,
+  DutyRow,
+  PruneJobRow,
+  PruneItemRow,
 ];

@@ -46,4 +46,8 @@ export class PullLedgerRow {
 
   @Column('timestamptz', { name: 'previous_at', nullable: true })
   previousAt!: Date | null;
+
+  /** When the first attempt claimed it. */
+  @Column('timestamptz', { name: 'started_at', nullable: true })
+  startedAt!: Date | null;
 }

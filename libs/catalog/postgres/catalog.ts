@@ -13,6 +13,7 @@ import { Batcher } from './batcher.js';
 import type { Connection } from './connection.js';
 import { digestFromBytes, digestToBytes } from './digest-column.js';
 import { isValueError, overloaded } from './failures.js';
+import { PostgresInventory } from './inventory/inventory.js';
 import { PostgresPullLedger } from './ledger.js';
 import { PostgresLists } from './lists.js';
 import { PostgresUpstreamLedger } from './upstream-ledger.js';
@@ -29,6 +30,7 @@ const TOUCHES_PER_STATEMENT = 1_000;
 export class PostgresCatalog implements Catalog {
   readonly pulls: PostgresPullLedger;
   readonly upstreams: PostgresUpstreamLedger;
+  readonly inventory: PostgresInventory;
   private readonly blobs: Batcher<HeldBlob, void>;
   private readonly lists: PostgresLists;
 
@@ -36,6 +38,7 @@ export class PostgresCatalog implements Catalog {
     this.pulls = new PostgresPullLedger(connection);
     this.upstreams = new PostgresUpstreamLedger(connection);
     this.lists = new PostgresLists(connection);
+    this.inventory = new PostgresInventory(connection);
     this.blobs = new Batcher((items) => this.storeBlobs(items), {
       maxBatch: 200,
       maxWaiting: 20_000,

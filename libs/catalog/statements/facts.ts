@@ -143,13 +143,23 @@ WITH item AS (
   SELECT upstream, path, digest, least(max(at), now()) AS at
   FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[]) AS i(upstream, path, digest, at)
   GROUP BY upstream, path, digest
-), manifest AS (
-  SELECT h.repository_id, h.manifest_id, i.at
+), named AS (
+  SELECT r.id AS repository_id, m.id AS manifest_id, m.digest, i.at
   FROM item i
   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
   JOIN manifests m ON m.digest = i.digest
-  JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
-  WHERE h.last_access < i.at
+), accessed AS (
+  -- Whoever pulls one platform's image uses the index above it.
+  SELECT repository_id, manifest_id, max(at) AS at FROM (
+    SELECT repository_id, manifest_id, at FROM named
+    UNION ALL
+    SELECT n.repository_id, e.parent_id, n.at FROM named n JOIN edges e ON e.child = n.digest AND e.kind = 'manifest'
+  ) a GROUP BY repository_id, manifest_id
+), manifest AS (
+  SELECT h.repository_id, h.manifest_id, a.at
+  FROM accessed a
+  JOIN repository_manifests h ON h.repository_id = a.repository_id AND h.manifest_id = a.manifest_id
+  WHERE h.last_access < a.at
   ORDER BY h.repository_id, h.manifest_id FOR NO KEY UPDATE OF h
 ), touched_manifest AS (
   UPDATE repository_manifests h SET last_access = greatest(h.last_access, m.at)

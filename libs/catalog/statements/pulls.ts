@@ -9,9 +9,9 @@ import { batchStatement, EXPIRE_AT_MOST, statement } from './statement.js';
 export const claimPulls = batchStatement(
   'claimPulls',
   `
-INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at)
+INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at, started_at)
 SELECT i.key, i.target::jsonb, 'running', 1, nextval('pull_token'), i.worker,
-       clock_timestamp() + i.lease * interval '1 millisecond', clock_timestamp()
+       clock_timestamp() + i.lease * interval '1 millisecond', clock_timestamp(), clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[]) AS i(key, target, worker, lease)
 ORDER BY i.key COLLATE "C"
 ON CONFLICT (key) DO UPDATE SET
@@ -26,7 +26,8 @@ ON CONFLICT (key) DO UPDATE SET
   size = NULL,
   failure = NULL,
   previous_failure = CASE p.state WHEN 'finished' THEN p.failure ELSE p.previous_failure END,
-  previous_at = CASE p.state WHEN 'finished' THEN p.changed_at ELSE p.previous_at END
+  previous_at = CASE p.state WHEN 'finished' THEN p.changed_at ELSE p.previous_at END,
+  started_at = CASE p.state WHEN 'finished' THEN excluded.started_at ELSE p.started_at END
 WHERE p.state = 'finished' OR p.lease_until <= clock_timestamp()
 RETURNING key, attempt, token, previous_failure,
   (extract(epoch FROM clock_timestamp() - previous_at) * 1000)::float8 AS previous_age`,

@@ -10,9 +10,9 @@ UPDATE pulls p SET relay = i.relay::jsonb, size = i.size, changed_at = clock_tim
 RETURNING p.key;
 
 -- catalog.claimPulls
-INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at)
+INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at, started_at)
 SELECT i.key, i.target::jsonb, 'running', 1, nextval('pull_token'), i.worker,
-       clock_timestamp() + i.lease * interval '1 millisecond', clock_timestamp()
+       clock_timestamp() + i.lease * interval '1 millisecond', clock_timestamp(), clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[]) AS i(key, target, worker, lease)
 ORDER BY i.key COLLATE "C"
 ON CONFLICT (key) DO UPDATE SET
@@ -27,7 +27,8 @@ ON CONFLICT (key) DO UPDATE SET
   size = NULL,
   failure = NULL,
   previous_failure = CASE p.state WHEN 'finished' THEN p.failure ELSE p.previous_failure END,
-  previous_at = CASE p.state WHEN 'finished' THEN p.changed_at ELSE p.previous_at END
+  previous_at = CASE p.state WHEN 'finished' THEN p.changed_at ELSE p.previous_at END,
+  started_at = CASE p.state WHEN 'finished' THEN excluded.started_at ELSE p.started_at END
 WHERE p.state = 'finished' OR p.lease_until <= clock_timestamp()
 RETURNING key, attempt, token, previous_failure,
   (extract(epoch FROM clock_timestamp() - previous_at) * 1000)::float8 AS previous_age;
@@ -157,6 +158,51 @@ SELECT size FROM blobs WHERE digest = $1;
 
 -- catalog.hasManifest
 SELECT media_type, bytes FROM manifests WHERE digest = $1;
+
+-- catalog.imageContents
+SELECT m.digest AS parent, e.kind, e.child, e.size, b.id IS NOT NULL AS held,
+  ARRAY(
+    SELECT DISTINCT o.upstream || '/' || o.path FROM (
+      SELECT s.repository_id FROM edges x JOIN repository_manifests s ON s.manifest_id = x.parent_id
+      WHERE x.child = e.child LIMIT 1000
+    ) s JOIN repositories o ON o.id = s.repository_id
+    WHERE (o.upstream, o.path) <> ($1, $2) ORDER BY 1 LIMIT 20
+  ) AS shared_by
+FROM manifests m
+JOIN edges e ON e.parent_id = m.id AND e.kind <> 'manifest'
+LEFT JOIN blobs b ON b.digest = e.child
+WHERE m.digest = ANY ($3::bytea[])
+ORDER BY m.id, e.ordinal LIMIT 10000;
+
+-- catalog.imageTree
+WITH RECURSIVE repository AS (
+  SELECT id FROM repositories WHERE upstream = $1 AND path = $2
+), root AS (
+  SELECT m.digest FROM repository r
+  JOIN tags t ON t.repository_id = r.id AND t.name = $3
+  JOIN manifests m ON m.id = t.manifest_id
+  UNION ALL
+  SELECT m.digest FROM repository r
+  JOIN manifests m ON m.digest = $4::bytea
+  JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+), tree AS (
+  SELECT NULL::bytea AS parent, 0 AS ordinal, digest, NULL::text AS platform, NULL::bigint AS named_size, 0 AS depth FROM root
+  UNION ALL
+  SELECT p.digest, e.ordinal, e.child, e.platform, e.size, p.depth + 1
+  FROM tree p
+  JOIN manifests m ON m.digest = p.digest
+  JOIN edges e ON e.parent_id = m.id AND e.kind = 'manifest'
+  WHERE p.depth < 4
+)
+SELECT t.parent, t.digest, t.platform, t.depth, coalesce(m.size, t.named_size) AS size,
+       coalesce(h.media_type, m.media_type) AS media_type, m.artifact_type, h.stored_at, h.last_access
+FROM tree t
+LEFT JOIN (
+  SELECT m.id, m.digest, m.media_type, m.size, m.artifact_type, h.repository_id
+  FROM manifests m JOIN repository_manifests h ON h.manifest_id = m.id JOIN repository r ON r.id = h.repository_id
+) m ON m.digest = t.digest
+LEFT JOIN repository_manifests h ON h.repository_id = m.repository_id AND h.manifest_id = m.id
+ORDER BY t.depth, t.ordinal LIMIT 1000;
 
 -- catalog.listRepositories
 SELECT name FROM (
@@ -344,18 +390,41 @@ INSERT INTO tag_lists (repository_id, names, checked_at)
 SELECT id, $3::text[], clock_timestamp() FROM repository
 ON CONFLICT (repository_id) DO UPDATE SET names = excluded.names, checked_at = excluded.checked_at;
 
+-- catalog.tagHistory
+SELECT t.at, t.digest FROM tag_history t
+JOIN repositories r ON r.id = t.repository_id
+WHERE r.upstream = $1 AND r.path = $2 AND t.name = $3
+ORDER BY t.at DESC, t.id DESC LIMIT 100;
+
+-- catalog.totals
+SELECT r.upstream, count(*) AS repositories, coalesce(sum(h.count), 0) AS manifests, coalesce(sum(t.count), 0) AS tags
+FROM repositories r
+JOIN (SELECT repository_id, count(*) FROM repository_manifests GROUP BY repository_id) h ON h.repository_id = r.id
+LEFT JOIN (SELECT repository_id, count(*) FROM tags GROUP BY repository_id) t ON t.repository_id = r.id
+GROUP BY r.upstream ORDER BY r.upstream;
+
 -- catalog.touch
 WITH item AS (
   SELECT upstream, path, digest, least(max(at), now()) AS at
   FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[]) AS i(upstream, path, digest, at)
   GROUP BY upstream, path, digest
-), manifest AS (
-  SELECT h.repository_id, h.manifest_id, i.at
+), named AS (
+  SELECT r.id AS repository_id, m.id AS manifest_id, m.digest, i.at
   FROM item i
   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
   JOIN manifests m ON m.digest = i.digest
-  JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
-  WHERE h.last_access < i.at
+), accessed AS (
+  -- Whoever pulls one platform's image uses the index above it.
+  SELECT repository_id, manifest_id, max(at) AS at FROM (
+    SELECT repository_id, manifest_id, at FROM named
+    UNION ALL
+    SELECT n.repository_id, e.parent_id, n.at FROM named n JOIN edges e ON e.child = n.digest AND e.kind = 'manifest'
+  ) a GROUP BY repository_id, manifest_id
+), manifest AS (
+  SELECT h.repository_id, h.manifest_id, a.at
+  FROM accessed a
+  JOIN repository_manifests h ON h.repository_id = a.repository_id AND h.manifest_id = a.manifest_id
+  WHERE h.last_access < a.at
   ORDER BY h.repository_id, h.manifest_id FOR NO KEY UPDATE OF h
 ), touched_manifest AS (
   UPDATE repository_manifests h SET last_access = greatest(h.last_access, m.at)

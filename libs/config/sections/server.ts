@@ -101,7 +101,10 @@ export const server = {
   admin: z
     .strictObject({
       host: z.string().min(1).default('127.0.0.1').meta({ description: 'Address that the admin port listens on.' }),
-      ...secret('token', 'Bearer token that destructive calls from other than loopback addresses need.'),
+      ...secret(
+        'token',
+        'Bearer token that calls which change something need. Without one they are refused from other than loopback addresses.',
+      ),
     })
     .prefault({})
     .meta({ description: 'The admin API.' }),

@@ -1,0 +1,179 @@
+import { z } from 'zod';
+
+// The words of the REST API: one place for validation, types and the OpenAPI document.
+
+const time = z.iso.datetime();
+const bytes = z.int().min(0).meta({ description: 'Bytes.' });
+const digest = z.string().meta({ description: '`sha256:...` or `sha512:...`.' });
+
+/** Schemas that the OpenAPI document names. */
+export const MODELS = new Map<z.ZodType, string>();
+function model<T extends z.ZodType>(id: string, schema: T): T {
+  MODELS.set(schema, id);
+  return schema;
+}
+
+const held = {
+  reference: z.string().meta({ description: '`<upstream>/<repository>:<tag>`, or `@<digest>` where no tag names it.' }),
+  upstream: z.string(),
+  repository: z.string().meta({ description: 'Path below the upstream.' }),
+  digest,
+  mediaType: z.string(),
+  artifactType: z.string().optional(),
+  storedAt: time,
+  lastAccess: time.meta({ description: 'Exact to a minute.' }),
+};
+
+export const Image = model(
+  'Image',
+  z.object({
+    ...held,
+    tag: z.string().optional(),
+    platforms: z.array(z.string()).meta({ description: 'Of an index: those of its children that are held.' }),
+    size: bytes.meta({ description: 'Bytes of all that the repository holds of it, shared or not.' }),
+  }),
+);
+export const Manifest = model(
+  'Manifest',
+  z.object({
+    ...held,
+    subject: digest.optional(),
+    size: bytes.meta({ description: 'Bytes of the manifest itself.' }),
+    tags: z.array(z.string()).meta({ description: 'At most 100.' }),
+  }),
+);
+export const Tag = model(
+  'Tag',
+  z.object({
+    reference: z.string(),
+    upstream: z.string(),
+    repository: z.string(),
+    tag: z.string(),
+    digest,
+    mediaType: z.string(),
+    checkedAt: time.meta({ description: 'When the upstream last confirmed it.' }),
+    movedAt: time.meta({ description: 'Since when it names this digest.' }),
+  }),
+);
+export const Blob = model(
+  'Blob',
+  z.object({
+    digest,
+    size: bytes,
+    storedAt: time,
+    lastAccess: time,
+    repositories: z.int().meta({ description: 'How many hold it.' }),
+  }),
+);
+
+const content = z.object({
+  kind: z.enum(['config', 'layer']),
+  digest,
+  size: bytes,
+  held: z.boolean().meta({ description: 'Whether its bytes are stored.' }),
+  sharedBy: z.array(z.string()).meta({ description: 'Other repositories with it, at most 20.' }),
+});
+export const ImageNode = model(
+  'ImageNode',
+  z.object({
+    digest,
+    mediaType: z.string().optional(),
+    platform: z.string().optional(),
+    size: bytes,
+    held: z.boolean().meta({ description: 'Whether the repository holds it.' }),
+    lastAccess: time.optional(),
+    get children() {
+      return z.array(ImageNode);
+    },
+    contents: z.array(content),
+  }),
+);
+export const ImageDetail = model(
+  'ImageDetail',
+  Image.extend({
+    tree: ImageNode,
+    history: z
+      .array(z.object({ at: time, digest: digest.optional() }))
+      .meta({ description: 'Moves of the tag, the newest first; without a digest the upstream had removed it.' }),
+  }),
+);
+
+const FailureInfo = model(
+  'Failure',
+  z.object({
+    reason: z.string(),
+    message: z.string(),
+    origin: z.string(),
+    retryable: z.boolean(),
+    retryAfter: z.number().optional(),
+  }),
+);
+export const Pull = model(
+  'Pull',
+  z.object({
+    key: z.string(),
+    kind: z.enum(['manifest', 'blob', 'tags', 'referrers']),
+    upstream: z.string(),
+    repository: z.string(),
+    reference: z.string().optional().meta({ description: 'Tag or digest; none of a list of tags.' }),
+    state: z.enum(['running', 'done', 'failed']),
+    attempt: z.int(),
+    worker: z.string(),
+    size: bytes.optional(),
+    startedAt: time,
+    finishedAt: time.optional(),
+    durationMs: z.number().optional().meta({ description: 'Of a finished one.' }),
+    failure: FailureInfo.optional(),
+  }),
+);
+export const Queue = model(
+  'Queue',
+  z.object({ interactive: z.int(), background: z.int() }).meta({ description: 'Pulls queued or running, by lane.' }),
+);
+
+export const Problem = model(
+  'Problem',
+  z
+    .object({
+      type: z.string(),
+      title: z.string(),
+      status: z.int(),
+      detail: z.string().optional(),
+      errors: z.array(z.object({ parameter: z.string(), message: z.string() })).optional(),
+    })
+    .meta({ description: 'RFC 9457.' }),
+);
+
+export const page = <T extends z.ZodType>(item: T) =>
+  z.object({
+    items: z.array(item),
+    next: z.string().optional().meta({ description: '`cursor` of the next page; absent on the last one.' }),
+  });
+
+export const Upstream = model(
+  'Upstream',
+  z.object({
+    upstream: z.string(),
+    configured: z.boolean(),
+    repositories: z.int(),
+    tags: z.int(),
+    manifests: z.int(),
+  }),
+);
+
+export const Stats = model(
+  'Stats',
+  z.object({
+    content: z
+      .object({
+        repositories: z.int(),
+        tags: z.int(),
+        manifests: z.int(),
+        manifestBytes: bytes,
+        blobs: z.int(),
+        blobBytes: bytes,
+      })
+      .meta({ description: 'What is cached; every blob and manifest counts once.' }),
+    queue: Queue,
+  }),
+);
