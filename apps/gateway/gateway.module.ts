@@ -11,6 +11,9 @@ import { listRule, tagRules } from './tag-rules.js';
 const MANIFEST_MEMORY = 64 * 2 ** 20;
 const TAG_MEMORY_MS = 2000;
 const NEGATIVE_MS = 5000;
+/** Between two questions about a tag that an upstream does not answer. */
+const RETRY_MS = 10_000;
+const REVALIDATE_MS = 5000;
 const ROW_POLL_MS = 2000;
 const EMPTY_REFERRERS_MS = 10_000;
 
@@ -33,7 +36,13 @@ export class GatewayModule {
               { catalog, blobs, bus, waits, log },
               {
                 airGapped: config.airGapped,
-                facts: { manifestBytes: MANIFEST_MEMORY, tagTtl: TAG_MEMORY_MS, negativeTtl: NEGATIVE_MS },
+                facts: {
+                  manifestBytes: MANIFEST_MEMORY,
+                  tagTtl: TAG_MEMORY_MS,
+                  negativeTtl: NEGATIVE_MS,
+                  retryAfter: RETRY_MS,
+                },
+                revalidateTimeout: REVALIDATE_MS,
                 tagRule: tagRules(config),
                 lists: { rule: listRule(config), emptyFor: EMPTY_REFERRERS_MS },
               },

@@ -1,13 +1,46 @@
+import { LRUCache } from 'lru-cache';
+import picomatch from 'picomatch';
 import type { Config } from '#config';
-import type { Repository } from '#oci';
+import { canonicalHost, type Repository } from '#oci';
 import type { TagRule } from '#registry';
 
-/** How long a tag is believed, by configuration. */
-export function tagRules({ tags, alwaysPullLatest }: Config): (repository: Repository, tag: string) => TagRule {
+type Rules = (repository: Repository, tag: string) => TagRule;
+
+/** Asked on every pull; -1 since an age of 0 ms is already too old. */
+const ALWAYS: TagRule = { fresh: -1, stale: -1 };
+const PINNED: TagRule = { fresh: Number.POSITIVE_INFINITY, stale: Number.POSITIVE_INFINITY };
+const MOST_REMEMBERED = 20_000;
+
+/** How long a tag is believed, by configuration: the first of `tags.rules` that matches, else `alwaysPullLatest`, else `tags`. */
+export function tagRules({ tags, alwaysPullLatest }: Config): Rules {
   const normal: TagRule = { fresh: tags.fresh, stale: Math.max(tags.fresh, tags.stale) };
-  // Asked on every pull; -1 since an age of 0 ms is already too old.
-  const always: TagRule = { fresh: -1, stale: -1 };
-  return (_, tag) => (alwaysPullLatest && tag === 'latest' ? always : normal);
+  const usual = (tag: string) => (alwaysPullLatest && tag === 'latest' ? ALWAYS : normal);
+  if (tags.rules.length === 0) return (_, tag) => usual(tag);
+  const rules = tags.rules.map(({ match, pin, alwaysPull, fresh = tags.fresh, stale = tags.stale }) => ({
+    matches: matcher(match),
+    rule: pin ? PINNED : alwaysPull ? ALWAYS : { fresh, stale: Math.max(fresh, stale) },
+  }));
+  // Every request of a warm cache asks.
+  const decided = new LRUCache<string, TagRule>({ max: MOST_REMEMBERED });
+  return (repository, tag) => {
+    const key = `${repository.upstream}/${repository.path}:${tag}`;
+    let rule = decided.get(key);
+    if (!rule) {
+      rule = rules.find(({ matches }) => matches(repository, tag))?.rule ?? usual(tag);
+      decided.set(key, rule);
+    }
+    return rule;
+  };
+}
+
+/** `<upstream>/<repository glob>:<tag glob>`; `*` stays within one component, `**` does not. */
+function matcher(match: string): (repository: Repository, tag: string) => boolean {
+  const [, upstream = '', path = '', tag = ''] = /^([^/]+)\/(.+):([^:]+)$/.exec(match) ?? [];
+  const host = canonicalHost(upstream) ?? upstream;
+  // As in an image's name: `docker.io/alpine` is `docker.io/library/alpine`.
+  const repository = host === 'docker.io' && !/[/]|\*\*/.test(path) ? `library/${path}` : path;
+  const [isHost, isRepository, isTag] = [host, repository, tag].map((glob) => picomatch(glob, { nonegate: true }));
+  return (asked, name) => Boolean(isHost?.(asked.upstream) && isRepository?.(asked.path) && isTag?.(name));
 }
 
 /** How many times the freshness of a tag a list may be old before it is asked for while the client waits. */

@@ -18,7 +18,6 @@ export const NOT_YET: readonly string[] = [
   'relay.tls',
   'resolveRef',
   'spool.maxBytes',
-  'tags.rules',
   'trustProxy',
   'watch',
 ];

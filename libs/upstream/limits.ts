@@ -51,7 +51,10 @@ export class Limits {
     for (const queue of [this.waiting.interactive, this.waiting.background]) {
       for (const turn of queue) {
         if (this.running >= concurrency) return;
-        if (perSecond !== undefined && this.tokens < 1) return this.later(perSecond);
+        if (perSecond !== undefined && this.tokens < 1) {
+          this.later(perSecond);
+          return;
+        }
         queue.delete(turn);
         this.running++;
         this.tokens--;

@@ -1,6 +1,7 @@
 import { EVENT_MAJOR, type PullRequested, pullKey } from '#bus';
 import type { Edge, NewManifest } from '#catalog';
 import {
+  Failure,
   formatPlatform,
   isDigest,
   type ParsedManifest,
@@ -30,7 +31,11 @@ export async function pullManifest(
     const known = await catalog.findTag(repository, reference);
     if (known && pull.event.maxAge !== undefined && known.age <= pull.event.maxAge) return;
     if (known) {
-      const head = await upstream.headManifest(repository, reference, pull.call);
+      const head = await upstream.headManifest(repository, reference, pull.call).catch((error) => {
+        // A client asks only once the tag has expired; until then a tag that is gone is served.
+        if (Failure.of(error).reason !== 'MANIFEST_UNKNOWN' || pull.event.cause !== 'client') throw error;
+        return dropTag(ports, target, error);
+      });
       if (head.digest === known.digest && (await catalog.confirmTag(repository, reference, known.digest)))
         return tellTag(ports, target, known.digest);
     }
@@ -41,6 +46,13 @@ export async function pullManifest(
   if (!byDigest) tellTag(ports, target, fetched.digest);
   if (options.prefetch.enabled && pull.event.cause !== 'revalidate')
     await prefetch(pull, target, parsed, ports, options);
+}
+
+async function dropTag({ catalog, bus }: WorkerPorts, target: ManifestTarget, reason: unknown): Promise<never> {
+  const { repository, reference: tag } = target;
+  await catalog.removeTag(repository, tag);
+  bus.signal('tag.moved', { v: EVENT_MAJOR, repository, tag });
+  throw reason;
 }
 
 function tellTag(ports: WorkerPorts, target: ManifestTarget, digest: FetchedManifest['digest']): void {

@@ -9,6 +9,8 @@ export interface FactCacheOptions {
   readonly tagTtl: number;
   /** Milliseconds that an upstream's "no" is remembered. */
   readonly negativeTtl: number;
+  /** Milliseconds between two tries to ask an upstream about a tag that is not fresh. */
+  readonly retryAfter: number;
 }
 
 /** A tag as this process remembers it: `age` was right at `at` (epoch ms). */
@@ -24,6 +26,8 @@ export class FactCache {
   private readonly blobs = new LRUCache<string, number>({ max: 200_000 });
   private readonly tags: LRUCache<string, RememberedTag>;
   private readonly noes: LRUCache<string, FailureRecord>;
+  private readonly asked: LRUCache<string, true>;
+  private readonly troubles: LRUCache<string, FailureRecord>;
 
   constructor(options: FactCacheOptions) {
     this.manifests = new LRUCache({
@@ -33,6 +37,8 @@ export class FactCache {
     });
     this.tags = new LRUCache({ max: 100_000, ttl: options.tagTtl });
     this.noes = new LRUCache({ max: 10_000, ttl: options.negativeTtl });
+    this.asked = new LRUCache({ max: 10_000, ttl: options.retryAfter });
+    this.troubles = new LRUCache({ max: 10_000, ttl: options.retryAfter });
   }
 
   manifest(repository: Repository, digest: Digest): ManifestRecord | undefined {
@@ -67,7 +73,24 @@ export class FactCache {
 
   removeTag(repository: Repository, name: string): void {
     this.tags.delete(key(repository, name));
-    this.noes.delete(key(repository, name));
+    for (const cache of [this.noes, this.asked, this.troubles]) cache.delete(key(repository, name));
+  }
+
+  /** True once in a while: who gets it asks the upstream about the tag. */
+  takesTurnToAsk(repository: Repository, tag: string): boolean {
+    const k = key(repository, tag);
+    if (this.asked.get(k)) return false;
+    this.asked.set(k, true);
+    return true;
+  }
+
+  /** Why the upstream could lately not be asked about a tag that we hold. */
+  trouble(repository: Repository, tag: string): FailureRecord | undefined {
+    return this.troubles.get(key(repository, tag));
+  }
+
+  addTrouble(repository: Repository, tag: string, failure: FailureRecord): void {
+    this.troubles.set(key(repository, tag), failure);
   }
 
   no(repository: Repository, reference: string): FailureRecord | undefined {

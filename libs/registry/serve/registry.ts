@@ -1,7 +1,8 @@
+import { within } from '#async';
 import type { BlobStore } from '#blobs';
 import type { Bus } from '#bus';
 import type { Catalog, ManifestRecord } from '#catalog';
-import { type Digest, Failure, isDigest, type Repository } from '#oci';
+import { type Digest, Failure, type FailureRecord, isDigest, type Repository } from '#oci';
 import type { Log } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
@@ -12,6 +13,8 @@ import { Lists } from './lists.js';
 interface RegistryOptions {
   readonly airGapped: boolean;
   readonly facts: FactCacheOptions;
+  /** Milliseconds that a client waits for the upstream's word about a tag that is cached but expired. */
+  readonly revalidateTimeout: number;
   /** The rule for a tag of a repository. */
   tagRule(repository: Repository, tag: string): TagRule;
   readonly lists: {
@@ -128,17 +131,18 @@ export class Registry {
       }
     }
     this.refuseKnownNo(repository, tag, 'MANIFEST_UNKNOWN');
+    const trouble = held && this.facts.trouble(repository, tag);
+    if (trouble) return servedOnError(held.manifest, trouble);
+    const pull = this.pull(repository, tag, context);
     try {
-      await this.pull(repository, tag, context);
+      await (held ? within(this.options.revalidateTimeout, pull, () => new Failure('UPSTREAM_TIMEOUT')) : pull);
     } catch (error) {
+      context.signal?.throwIfAborted();
       const failure = Failure.of(error);
       // A "no" about what was once there is an answer; trouble is not.
       if (!held || (failure.status < 500 && failure.reason !== 'RATE_LIMITED')) throw failure;
-      return {
-        manifest: held.manifest,
-        origin: 'stale-on-error',
-        warning: 'served from the cache, the upstream could not be asked',
-      };
+      this.facts.addTrouble(repository, tag, failure.toRecord());
+      return servedOnError(held.manifest, failure);
     }
     const fetched = await this.findTag(repository, tag, true);
     if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
@@ -166,6 +170,7 @@ export class Registry {
   }
 
   private revalidate(repository: Repository, tag: string, context: RequestContext): void {
+    if (!this.facts.takesTurnToAsk(repository, tag)) return;
     const target = { kind: 'manifest', repository, reference: tag } as const;
     const { fresh } = this.options.tagRule(repository, tag);
     const request: PullRequest = { ...this.request(target, 'revalidate', context), lane: 'background', maxAge: fresh };
@@ -205,4 +210,8 @@ export class Registry {
       throw failure;
     }
   }
+}
+
+function servedOnError(manifest: ManifestRecord, { message }: FailureRecord): ServedManifest {
+  return { manifest, origin: 'stale-on-error', warning: `served from the cache: ${message}` };
 }
