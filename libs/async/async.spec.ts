@@ -1,5 +1,38 @@
 import fc from 'fast-check';
-import { backoff, Deferred, SingleFlight, sleep, unless, within } from './index.js';
+import { backoff, Deferred, FreshFlight, SingleFlight, sleep, unless, within } from './index.js';
+
+describe('FreshFlight', () => {
+  it('gives each caller a run that began after it asked, shared with all who waited for it', async () => {
+    const flights = new FreshFlight<number>();
+    const gates = [new Deferred(), new Deferred()];
+    let runs = 0;
+    const work = async () => {
+      const run = runs++;
+      await gates[run]?.promise;
+      return run;
+    };
+    const first = flights.run('a', work);
+    await Promise.resolve();
+    const others = [flights.run('a', work), flights.run('a', work)];
+    expect(runs).toBe(1);
+    gates[0]!.resolve();
+    expect(await first).toBe(0);
+    const later = flights.run('a', work);
+    gates[1]!.resolve();
+    expect(await Promise.all([...others, later])).toEqual([1, 1, 2]);
+    expect(await flights.run('a', work)).toBe(3);
+  });
+
+  it('starts anew after a failure, for those who waited too', async () => {
+    const flights = new FreshFlight<number>();
+    const gate = new Deferred<number>();
+    const first = flights.run('a', () => gate.promise);
+    const second = flights.run('a', async () => 2);
+    gate.reject(new Error('no'));
+    await expect(first).rejects.toThrow('no');
+    expect(await second).toBe(2);
+  });
+});
 
 describe('SingleFlight', () => {
   it('gives every caller of one key the same run', async () => {

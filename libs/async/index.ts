@@ -1,4 +1,5 @@
 export * from './backoff.js';
 export * from './deferred.js';
+export * from './fresh-flight.js';
 export * from './single-flight.js';
 export * from './timing.js';

@@ -169,8 +169,11 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
 
   it('C2: flipped bytes are never a complete body and never cached; the next request fetches anew', async () => {
     const blob = upstream.addBlob('flipped', { size: 3 * MiB, seed: 11 });
-    upstream.faults.add({ path: new RegExp(blob.digest), flip: 12_345, times: 1, method: 'GET' });
-    const bad = await get(base + path('flipped', `blobs/${blob.digest}`));
+    const gate = new Deferred();
+    const fault = { flip: 12_345, stall: { at: 2 * MiB, open: gate.promise } };
+    upstream.faults.add({ path: new RegExp(blob.digest), ...fault, times: 1, method: 'GET' });
+    // The rest comes only once the client has bytes; a failure before the first byte would be a plain 502.
+    const bad = await get(base + path('flipped', `blobs/${blob.digest}`), { onBytes: () => gate.resolve() });
     expect(bad.cut).toBe(true);
     const good = await get(other + path('flipped', `blobs/${blob.digest}`));
     expect([good.status, digestOfBody(good.body)]).toEqual([200, blob.digest]);

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { BUCKET, embeddedUrl, filesOf, objectsOf, type StoredBlobs } from './inside.js';
 import { freePort, startNats, startPostgres, startS3 } from './services/index.js';
 
 const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
@@ -116,6 +117,10 @@ export interface Installation {
   readonly services: { readonly postgres?: Restartable; readonly nats?: Restartable; readonly s3?: Restartable };
   /** The process with the admin API; on the distributed stack it is started when it is first asked for. */
   admin(): Promise<ServerProcess>;
+  /** Behind the servers' backs: the database, the committed blobs, the directories of running downloads. */
+  readonly databaseUrl: string;
+  readonly stored: StoredBlobs;
+  readonly spools: readonly string[];
   restartAll(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -144,13 +149,19 @@ export async function install(
 }
 
 async function standalone(config: object, directory: string): Promise<Installation> {
-  const server = await ServerProcess.start('all', { ...config, dataDir: join(directory, 'data') }, directory);
+  const dataDir = join(directory, 'data');
+  const server = await ServerProcess.start('all', { ...config, dataDir }, directory);
+  const blobs =
+    (config as { blobs?: { filesystem?: { path: string } } }).blobs?.filesystem?.path ?? join(dataDir, 'blobs');
   return {
     name: 'standalone',
     gateways: [server],
     pullers: [server],
     services: {},
     admin: async () => server,
+    databaseUrl: embeddedUrl(dataDir),
+    stored: filesOf(blobs),
+    spools: [join(blobs, 'ingest')],
     restartAll: () => server.restart(),
     stop: async () => {
       await server.stop();
@@ -165,7 +176,7 @@ async function distributed(config: object, directory: string): Promise<Installat
     ...config,
     metadata: { url: postgres.url },
     bus: { nats: nats.url },
-    blobs: { s3: { endpoint: s3.endpoint, bucket: 'ociregistry', accessKey: s3.accessKey, secretKey: s3.secretKey } },
+    blobs: { s3: { endpoint: s3.endpoint, bucket: BUCKET, accessKey: s3.accessKey, secretKey: s3.secretKey } },
   };
   const one = async (role: string, n: number) =>
     ServerProcess.start(
@@ -183,6 +194,9 @@ async function distributed(config: object, directory: string): Promise<Installat
     pullers,
     services: { postgres, nats, s3 },
     admin: () => (admin ??= one('admin', 1)),
+    databaseUrl: postgres.url,
+    stored: objectsOf(s3),
+    spools: [1, 2].map((n) => join(directory, `puller${n}`, 'spool')),
     restartAll: async () => {
       await Promise.all(started.map((server) => server.restart()));
     },

@@ -15,15 +15,15 @@ export async function pullBlob(
   const { repository, digest } = target;
   if (pull.again && (await catalog.findBlob(repository, digest))) return;
 
-  // An earlier attempt may have died between "bytes stored" and "row committed".
+  const size = target.size ?? (await catalog.findDescriptorSize(repository, digest));
+  // An earlier attempt may have died between "bytes stored" and "row committed". Bytes of another length were damaged.
   const held = (await catalog.hasBlob(digest)) ?? (pull.again ? await blobs.stat(digest) : undefined);
-  if (held) {
+  if (held && (size === undefined || held.size === size)) {
     await upstream.headBlob(repository, digest, pull.call);
     return catalog.storeBlob(repository, digest, held.size);
   }
   if (pull.again) await blobs.abandon(digest);
 
-  const size = target.size ?? (await catalog.findDescriptorSize(repository, digest));
   let unread: NodeJS.Timeout | undefined;
   const transfer: Transfer = new Transfer(
     repository,

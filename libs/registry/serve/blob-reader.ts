@@ -1,11 +1,11 @@
 import type { BlobStore, Sink, Span } from '#blobs';
-import type { Catalog } from '#catalog';
 import { type Digest, Failure, type Repository } from '#oci';
 import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { TAIL } from '../transfers/transfer.js';
 import type { FactCache } from './fact-cache.js';
 import { matches } from './fingerprints.js';
+import type { Lookups } from './shared-lookups.js';
 
 type Place = { readonly state: 'stored' } | { readonly state: 'running'; readonly transfer: RunningTransfer };
 
@@ -18,9 +18,9 @@ const FRUITLESS = 8;
  */
 export class BlobReader {
   constructor(
-    private readonly ports: { blobs: BlobStore; catalog: Catalog; waits: PullWaits; log: Log },
+    private readonly ports: { blobs: BlobStore; catalog: Lookups; waits: PullWaits; log: Log },
     private readonly facts: FactCache,
-    private readonly request: PullRequest,
+    private request: PullRequest,
     /** Bytes. */
     readonly size: number,
     private place: Place,
@@ -112,9 +112,12 @@ export class BlobReader {
     }
   }
 
-  /** The row says that the bytes are there, the store does not: they are fetched anew (WIRE C57). */
+  /** The row says that the bytes are there, the store has none or too few: they are fetched anew. */
   private async forget(): Promise<void> {
     this.facts.removeBlob(this.repository, this.digest);
     await this.ports.catalog.forgetBlob(this.digest);
+    // So that the puller does not take what is left of them for the blob.
+    const target = { kind: 'blob', repository: this.repository, digest: this.digest, size: this.size } as const;
+    this.request = { ...this.request, target };
   }
 }

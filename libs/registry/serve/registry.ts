@@ -9,6 +9,7 @@ import { BlobReader } from './blob-reader.js';
 import { FactCache, type FactCacheOptions } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
 import { Lists } from './lists.js';
+import { type Lookups, SharedLookups } from './shared-lookups.js';
 
 interface RegistryOptions {
   readonly airGapped: boolean;
@@ -54,12 +55,14 @@ export interface RequestContext {
 export class Registry {
   readonly facts: FactCache;
   readonly lists: Lists;
+  private readonly ports: Omit<RegistryPorts, 'catalog'> & { readonly catalog: Lookups };
   private readonly unsubscribe: (() => void)[];
 
   constructor(
-    private readonly ports: RegistryPorts,
+    ports: RegistryPorts,
     private readonly options: RegistryOptions,
   ) {
+    this.ports = { ...ports, catalog: new SharedLookups(ports.catalog) };
     this.facts = new FactCache(options.facts);
     this.lists = new Lists(ports, this.facts, { ...options.lists, airGapped: options.airGapped });
     this.unsubscribe = [

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { Deferred } from '#async';
 import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
 import { DOWNLOAD_DEFAULTS, Download, type DownloadOptions } from './download.js';
@@ -177,5 +178,30 @@ describe('Download', () => {
     );
     expect(await job.run(new AbortController().signal)).toBe(bytes.length);
     expect(spans.some((span) => span?.offset === 9 * MiB)).toBe(true);
+  });
+
+  it('C7: gives an upstream up that crawls on every connection, although each brings a little', async () => {
+    const bytes = pattern(4000);
+    let opened = 0;
+    const job = new Download(
+      {
+        open: async (span) => {
+          opened++;
+          const stop = new Deferred();
+          const start = span?.offset ?? 0;
+          async function* body() {
+            yield bytes.subarray(start, start + 1);
+            await stop.promise;
+          }
+          return { offset: start, size: bytes.length, ranges: true, body: body(), abort: () => stop.resolve() };
+        },
+        onSize: () => {},
+        write: async () => {},
+        onEvent: () => {},
+      },
+      { ...OPTIONS, minRate: 10_000, minRateWindow: 20 },
+    );
+    await expect(job.run(new AbortController().signal)).rejects.toMatchObject({ reason: 'UPSTREAM_TIMEOUT' });
+    expect(opened).toBe(OPTIONS.tries);
   });
 });

@@ -2,6 +2,7 @@ import { backoff, sleep } from '#async';
 import { SpanSet } from '#blobs';
 import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
+import { OwnLoad } from './own-load.js';
 
 export interface DownloadOptions {
   /** Parallel connections for one blob at most. */
@@ -12,7 +13,7 @@ export interface DownloadOptions {
   readonly minRate: number;
   /** Milliseconds. */
   readonly minRateWindow: number;
-  /** Tries in a row that bring no byte before the download fails. */
+  /** Tries in a row that bring no byte, or bring them too slowly, before the download fails. */
   readonly tries: number;
 }
 
@@ -45,6 +46,10 @@ interface Run {
   fresh: number;
   rate: number;
   body?: BlobBody;
+  /** The connection was given up for its rate: what it brought counts as nothing. */
+  crawled?: boolean;
+  /** It waits for us to take its bytes. */
+  held?: boolean;
 }
 
 const TICK_MS = 250;
@@ -73,7 +78,7 @@ export class Download {
   private answered = false;
   private bestRate = 0;
   private lastSplit = 0;
-  private lastTick = 0;
+  private readonly load = new OwnLoad();
   private helped = true;
   private failure: unknown;
 
@@ -91,7 +96,6 @@ export class Download {
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     this.lastSplit = Date.now();
-    this.lastTick = Date.now();
     const ticker = setInterval(() => this.tick(), TICK_MS);
     ticker.unref();
     try {
@@ -139,8 +143,7 @@ export class Download {
 
   private tick(): void {
     const now = Date.now();
-    const late = now - this.lastTick > 1.5 * TICK_MS;
-    this.lastTick = now;
+    const slow = this.load.high(TICK_MS, this.runs.size);
     let total = 0;
     for (const run of this.runs) {
       run.rate = (run.rate + (run.fresh * 1000) / TICK_MS) / 2;
@@ -149,8 +152,8 @@ export class Download {
     }
     if (!this.ranges || this.size === undefined || this.runs.size === 0 || this.runs.size >= this.options.connections)
       return;
-    // A late tick means that we are the slow ones; more connections would only make it worse.
-    if (late || now - this.lastSplit < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
+    // More connections would only make it worse.
+    if (slow || now - this.lastSplit < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
     if (total / this.runs.size >= this.options.fastEnough) return;
     // A connection that added nothing shows that the line, not the connection, is the limit.
     if (this.runs.size > 1) this.helped = total > this.bestRate * 1.2;
@@ -178,8 +181,9 @@ export class Download {
         });
       } catch (error) {
         if (this.abort.signal.aborted) throw this.failure ?? this.abort.signal.reason;
-        const failure = Failure.of(error);
-        fruitless = run.position > before ? 1 : fruitless + 1;
+        const failure = run.crawled ? tooSlow() : Failure.of(error);
+        fruitless = run.position > before && !run.crawled ? 1 : fruitless + 1;
+        run.crawled = false;
         // Before the first byte the upstream's own answer is the answer; later a hiccup is worth a new try.
         if (
           !failure.retryable ||
@@ -216,7 +220,7 @@ export class Download {
       this.ranges = false;
       this.ports.onEvent('restart');
     }
-    const slow = this.watchRate(run, body);
+    const timer = this.watchRate(run, body);
     try {
       for await (const bytes of body.body) {
         // Cut what is held already (a restart from 0) and what another connection brings.
@@ -234,18 +238,17 @@ export class Download {
         run.position += chunk.length;
         run.fresh += chunk.length;
         this.received.add({ offset: at, length: chunk.length });
+        const before = performance.now();
+        run.held = true;
         await this.ports.write(at, chunk);
+        run.held = false;
+        this.load.heldBack(performance.now() - before);
         if (signal.aborted) throw signal.reason;
         if (run.position >= run.limit && run.limit !== this.size) return true;
       }
     } finally {
-      clearInterval(slow.timer);
+      clearInterval(timer);
     }
-    if (slow.gaveUp)
-      throw new Failure('UPSTREAM_TIMEOUT', 'the upstream registry is too slow', {
-        origin: 'upstream',
-        retryable: true,
-      });
     if (this.size === undefined) {
       this.size = run.position;
       run.limit = run.position;
@@ -271,19 +274,19 @@ export class Download {
   }
 
   /** Gives a connection up that brings less than `minRate` over a window. */
-  private watchRate(run: Run, body: BlobBody): { timer: NodeJS.Timeout; gaveUp: boolean } {
+  private watchRate(run: Run, body: BlobBody): NodeJS.Timeout {
     let seen = run.position;
-    const state = {
-      gaveUp: false,
-      timer: setInterval(() => {
-        const rate = ((run.position - seen) * 1000) / this.options.minRateWindow;
-        seen = run.position;
-        if (rate >= this.options.minRate) return;
-        state.gaveUp = true;
-        body.abort();
-      }, this.options.minRateWindow),
-    };
-    state.timer.unref();
-    return state;
+    const timer = setInterval(() => {
+      const rate = ((run.position - seen) * 1000) / this.options.minRateWindow;
+      seen = run.position;
+      if (rate >= this.options.minRate || run.held) return;
+      run.crawled = true;
+      body.abort();
+    }, this.options.minRateWindow);
+    return timer.unref();
   }
+}
+
+function tooSlow(): Failure {
+  return new Failure('UPSTREAM_TIMEOUT', 'the upstream registry is too slow', { origin: 'upstream', retryable: true });
 }

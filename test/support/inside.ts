@@ -1,0 +1,80 @@
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client as S3Client } from 'minio';
+import { Client as PgClient } from 'pg';
+import { socketDirectory } from '../../libs/catalog/embedded/placement.js';
+import type { S3Service } from './services/index.js';
+
+/** The committed blobs of an installation, behind the back of its servers. */
+export interface StoredBlobs {
+  has(digest: string): Promise<boolean>;
+  remove(digest: string): Promise<void>;
+  /** Leaves only the first `size` bytes. */
+  truncate(digest: string, size: number): Promise<void>;
+  /** Multipart uploads that nobody has completed. */
+  unfinished(): Promise<string[]>;
+}
+
+export const BUCKET = 'ociregistry';
+
+const keyOf = (digest: string) => {
+  const [algorithm, hex = ''] = digest.split(':');
+  return `blobs/${algorithm}/${hex.slice(0, 2)}/${hex}`;
+};
+
+export function filesOf(directory: string): StoredBlobs {
+  const file = (digest: string) => join(directory, keyOf(digest));
+  return {
+    has: async (digest) => existsSync(file(digest)),
+    remove: async (digest) => rmSync(file(digest)),
+    truncate: async (digest, size) => truncateSync(file(digest), size),
+    unfinished: async () => [],
+  };
+}
+
+export function objectsOf({ port, accessKey, secretKey, region }: S3Service): StoredBlobs {
+  const client = new S3Client({ endPoint: '127.0.0.1', port, useSSL: false, accessKey, secretKey, region });
+  return {
+    has: (digest) =>
+      client.statObject(BUCKET, keyOf(digest)).then(
+        () => true,
+        () => false,
+      ),
+    remove: (digest) => client.removeObject(BUCKET, keyOf(digest)),
+    truncate: async (digest, size) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of await client.getPartialObject(BUCKET, keyOf(digest), 0, size)) chunks.push(chunk);
+      await client.putObject(BUCKET, keyOf(digest), Buffer.concat(chunks));
+    },
+    unfinished: async () => {
+      const { uploads } = await client.listIncompleteUploadsQuery(BUCKET, '', '', '', '');
+      return uploads.map(({ key }) => key);
+    },
+  };
+}
+
+/** Files of running downloads in a spool directory. */
+export function spoolFiles(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory).filter((name) => /^sha(256|512)-/.test(name)) : [];
+}
+
+/** The URL of the private PostgreSQL of a standalone server. */
+export function embeddedUrl(dataDir: string): string {
+  const home = join(dataDir, 'postgres');
+  const password = readFileSync(join(home, 'password'), 'utf8');
+  return `postgresql://ociregistry:${password}@localhost/ociregistry?host=${encodeURIComponent(socketDirectory(home))}`;
+}
+
+/** Runs `work` while nobody can write to `table`; the lock ends with it. */
+export async function whileLocked<T>(url: string, table: string, work: (unlock: () => Promise<void>) => Promise<T>) {
+  const client = new PgClient({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query(`LOCK TABLE ${table} IN SHARE MODE`);
+    return await work(async () => void (await client.query('COMMIT')));
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
