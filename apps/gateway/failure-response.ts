@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+import { constants, Http2ServerResponse } from 'node:http2';
 import { FAILURES, type Failure } from '#oci';
 import { sendJson } from './json-response.js';
 import type { Exchange } from './pull-api.js';
@@ -9,7 +11,7 @@ const RETRY_AFTER = 5;
 export function sendFailure(exchange: Exchange, failure: Failure): void {
   const { res } = exchange;
   if (res.headersSent) {
-    res.socket?.resetAndDestroy();
+    cut(res);
     return;
   }
   const { code, status, message } = FAILURES[failure.reason];
@@ -18,4 +20,11 @@ export function sendFailure(exchange: Exchange, failure: Failure): void {
   });
   const wait = failure.retryAfter ?? (status === 503 || status === 429 ? RETRY_AFTER : undefined);
   sendJson(exchange, status, body, wait === undefined ? [] : ['retry-after', String(Math.max(1, Math.ceil(wait)))]);
+}
+
+/** Ends an answer so that nobody takes it for a complete one; other answers of an HTTP/2 connection go on. */
+function cut(res: ServerResponse): void {
+  if ((res as object) instanceof Http2ServerResponse)
+    (res as unknown as Http2ServerResponse).stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else res.socket?.resetAndDestroy();
 }

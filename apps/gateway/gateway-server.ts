@@ -1,8 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
 import { within } from '#async';
 import { Failure } from '#oci';
+import type { Log } from '#registry';
+import { readCertificates, type TlsFiles, watchCertificates } from './certificates.js';
 import { PullApi } from './pull-api.js';
 
 /** What the pull API needs of HTTP that Node does otherwise (WIRE A76, A117, A118). */
@@ -14,33 +16,55 @@ const HTTP = {
   maxHeaderSize: 96 * 1024,
 };
 
-/** PEM texts. With `requestCert`, clients need a certificate that `ca` (or the system) signed. */
-export interface ServerTls {
-  readonly cert: string;
-  readonly key: string;
-  readonly ca?: string;
-  readonly requestCert: boolean;
-  readonly rejectUnauthorized: boolean;
+const TOO_LONG = parserAnswer('431 Request Header Fields Too Large', 'the request headers are too long');
+const UNREADABLE = parserAnswer('400 Bad Request', 'the request is no HTTP');
+
+/** What is answered to bytes that Node's parser refuses; no request ever comes of them. */
+function parserAnswer(status: string, message: string): string {
+  const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message, detail: null }] });
+  const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
+  return `HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`;
+}
+
+interface TlsOptions extends TlsFiles {
+  /** Milliseconds between looks at the files. */
+  readonly lookMs?: number;
 }
 
 /**
  * The registry port. Requests go straight from Node's server to the pull API: a framework between would cost most of a
- * warm hit, and would decode paths, add ETags and charsets.
+ * warm hit, and would decode paths, add ETags and charsets. With TLS it speaks HTTP/2 too (WIRE A121).
  */
 export class GatewayServer {
-  private readonly server: Server;
+  private readonly server: Server | Http2SecureServer;
+  private readonly sockets = new Set<Socket>();
+  private readonly sessions = new Set<ServerHttp2Session>();
+  private readonly unwatch: () => void = () => {};
   private stopping = false;
 
-  constructor(api: PullApi, tls?: ServerTls) {
+  /** Throws Error when certificates cannot be read. */
+  constructor(api: PullApi, log: Log, tls?: TlsOptions) {
     const listener = (req: IncomingMessage, res: ServerResponse) => {
-      if (this.stopping) res.setHeader('connection', 'close');
+      if (this.stopping && req.httpVersionMajor === 1) res.setHeader('connection', 'close');
       api.handle(req, res);
     };
-    this.server = tls ? createTlsServer({ ...HTTP, ...tls }, listener) : createServer(HTTP, listener);
-    this.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (tls) {
+      const server = this.secure(tls);
+      // The compatibility API of HTTP/2 is that of HTTP/1 in everything that the pull API does.
+      server.on('request', listener as never).on('checkContinue', listener as never);
+      this.unwatch = watchCertificates(tls, (certificates) => server.setSecureContext(certificates), log, tls.lookMs);
+      this.server = server;
+    } else {
+      // Whoever asks before sending a body is answered, not invited (WIRE A114).
+      this.server = createServer(HTTP, listener).on('checkContinue', listener);
+    }
+    this.server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-      const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
-      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      socket.end(error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE);
     });
   }
 
@@ -55,11 +79,32 @@ export class GatewayServer {
   /** Takes no more connections and lets what runs finish, for at most `grace` ms; then cuts. */
   async stop(grace: number): Promise<void> {
     this.stopping = true;
+    this.unwatch();
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const session of this.sessions) session.close();
     // A kept-alive connection whose last answer has just ended would hold the server open for its whole time-out.
-    const idle = setInterval(() => this.server.closeIdleConnections(), 50);
-    await within(grace, closed, () => new Failure('UNAVAILABLE')).catch(() => this.server.closeAllConnections());
+    const idle = setInterval(() => (this.server as Server).closeIdleConnections(), 50);
+    await within(grace, closed, () => new Failure('UNAVAILABLE')).catch(() => {
+      for (const socket of this.sockets) socket.destroy();
+    });
     await closed;
     clearInterval(idle);
+  }
+
+  private secure(tls: TlsFiles): Http2SecureServer {
+    const server = createSecureServer({
+      ...readCertificates(tls),
+      requestCert: tls.verify,
+      rejectUnauthorized: tls.verify,
+      allowHTTP1: true,
+      settings: { maxHeaderListSize: HTTP.maxHeaderSize },
+    });
+    // Not options of this server, but what its HTTP/1 half reads.
+    Object.assign(server, HTTP);
+    return server.on('session', (session: ServerHttp2Session) => {
+      this.sessions.add(session);
+      session.once('close', () => this.sessions.delete(session));
+      session.on('error', () => {});
+    });
   }
 }

@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { canonicalHost } from '#oci';
 import { type Log, PullWaits, Registry, type SourceRules } from '#registry';
 import type { Stack } from '#stack';
-import { GatewayServer, type ServerTls } from './gateway-server.js';
+import type { TlsFiles } from './certificates.js';
+import { GatewayServer } from './gateway-server.js';
+import { PublicAddress } from './public-address.js';
 import { PullApi } from './pull-api.js';
 import { listRule, tagRules } from './tag-rules.js';
 
@@ -52,12 +53,19 @@ export class GatewayModule {
         {
           provide: PullApi,
           inject: [Registry],
-          useFactory: (registry: Registry) => new PullApi(registry, sourceRules(config, stack), log, () => stack.hop()),
+          useFactory: (registry: Registry) =>
+            new PullApi(registry, {
+              sources: sourceRules(config, stack),
+              hop: () => stack.hop(),
+              pathPrefix: config.pathPrefix,
+              address: new PublicAddress(config),
+              log,
+            }),
         },
         {
           provide: GatewayServer,
           inject: [PullApi],
-          useFactory: (api: PullApi) => new GatewayServer(api, serverTls(config)),
+          useFactory: (api: PullApi) => new GatewayServer(api, log, serverTls(config)),
         },
       ],
       exports: [GatewayServer, Registry],
@@ -74,16 +82,8 @@ function sourceRules(config: Config, { upstream }: Stack): SourceRules {
   };
 }
 
-function serverTls({ serverTlsConfig }: Config): ServerTls | undefined {
+function serverTls({ serverTlsConfig }: Config): TlsFiles | undefined {
   const { cert, key, ca, clientAuth } = serverTlsConfig;
   if (!cert || !key) return undefined;
-  const read = (path: string) => readFileSync(path, 'utf8');
-  const verify = clientAuth === 'verify';
-  return {
-    cert: read(cert),
-    key: read(key),
-    ...(ca ? { ca: read(ca) } : {}),
-    requestCert: verify,
-    rejectUnauthorized: verify,
-  };
+  return { cert, key, ...(ca ? { ca } : {}), verify: clientAuth === 'verify' };
 }

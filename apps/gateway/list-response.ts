@@ -19,19 +19,24 @@ const MOST_REFERRERS = 1000;
 const MAX_INDEX = 4_000_000;
 
 /** distribution-spec "Listing Tags". */
-export function sendTags(exchange: Exchange, route: ListRoute<'tags'>, list: ServedList<string>): void {
+export function sendTags(exchange: Exchange, route: ListRoute<'tags'>, list: ServedList<string>, outer: string): void {
   const page = pageOf(list.entries, route, { keyOf: (tag) => tag, most: MAX_PAGE });
   const body = JSON.stringify({ name: route.name, tags: page.entries });
-  sendJson(exchange, 200, body, [...link(exchange, route, page), ...warning(list)]);
+  sendJson(exchange, 200, body, [...link(exchange, route, page, outer), ...warning(list)]);
 }
 
 /** What `_catalog` answers since Docker Registry 2.1; no part of distribution-spec. */
-export function sendCatalog(exchange: Exchange, route: ListRoute<'catalog'>, page: Page<string>): void {
-  sendJson(exchange, 200, JSON.stringify({ repositories: page.entries }), link(exchange, route, page));
+export function sendCatalog(exchange: Exchange, route: ListRoute<'catalog'>, page: Page<string>, outer: string): void {
+  sendJson(exchange, 200, JSON.stringify({ repositories: page.entries }), link(exchange, route, page, outer));
 }
 
 /** distribution-spec "Listing Referrers". */
-export function sendReferrers(exchange: Exchange, route: ListRoute<'referrers'>, list: ServedList<Descriptor>): void {
+export function sendReferrers(
+  exchange: Exchange,
+  route: ListRoute<'referrers'>,
+  list: ServedList<Descriptor>,
+  outer: string,
+): void {
   const { artifactType } = route;
   const wanted = list.entries.filter(
     (referrer) => artifactType === undefined || referrer.artifactType === artifactType,
@@ -44,21 +49,26 @@ export function sendReferrers(exchange: Exchange, route: ListRoute<'referrers'>,
   });
   const extra = [
     ...(artifactType === undefined ? [] : ['oci-filters-applied', 'artifactType']),
-    ...link(exchange, route, page, artifactType === undefined ? {} : { artifactType }),
+    ...link(exchange, route, page, outer, artifactType === undefined ? {} : { artifactType }),
     ...warning(list),
   ];
   sendJson(exchange, 200, referrersIndex(page.entries), extra, OCI_INDEX);
 }
 
-/** Where the list goes on: the client's own path, so that prefix and in-path host stay, with the query that matters. */
+/**
+ * Where the list goes on: the client's own path, so that prefix and in-path host stay, with the query that matters. `outer` is
+ * what a proxy has taken from its front.
+ */
 function link(
   { req, ns }: Exchange,
   { n }: PageQuery,
   { next }: Page<unknown>,
+  outer: string,
   more: Readonly<Record<string, string>> = {},
 ): string[] {
   if (next === undefined) return [];
-  const path = (req.url ?? '/').split('?', 1)[0]!.replace(/^https?:\/\/[^/]*/i, '');
+  const own = (req.url ?? '/').split('?', 1)[0]!.replace(/^https?:\/\/[^/]*/i, '');
+  const path = own.startsWith(`${outer}/`) ? own : outer + own;
   const query = Object.entries({
     ...(n === undefined ? {} : { n: String(n) }),
     last: next,

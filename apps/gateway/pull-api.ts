@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Failure, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
+import { Failure, isApiPath, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
 import { type Log, namesFor, Registry, type RequestContext, resolveSource, type SourceRules } from '#registry';
 import { sendBlob } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
 import { sendCatalog, sendReferrers, sendTags } from './list-response.js';
 import { sendManifest } from './manifest-response.js';
+import type { PublicAddress } from './public-address.js';
+import { refuseMethod } from './refused-method.js';
 
 /** One request as the responses need it. */
 export interface Exchange {
@@ -16,6 +18,16 @@ export interface Exchange {
   readonly id: string;
   /** As the client sent it; echoed (WIRE A37). */
   readonly ns?: string;
+}
+
+interface PullApiOptions {
+  readonly sources: SourceRules;
+  /** How this installation names itself in `Via`. */
+  hop(): string | undefined;
+  /** May stand before or after `/v2` (WIRE A31). */
+  readonly pathPrefix: string;
+  readonly address: PublicAddress;
+  readonly log: Log;
 }
 
 /** Caches that a request may have passed. */
@@ -40,10 +52,7 @@ export class PullApi {
 
   constructor(
     private readonly registry: Registry,
-    private readonly sources: SourceRules,
-    private readonly log: Log,
-    /** How this installation names itself in `Via`. */
-    private readonly hop: () => string | undefined,
+    private readonly options: PullApiOptions,
   ) {}
 
   handle(req: IncomingMessage, res: ServerResponse): void {
@@ -56,10 +65,12 @@ export class PullApi {
     try {
       const target = req.url ?? '/';
       if (req.method !== 'GET' && !exchange.head) {
-        this.refuseMethod(exchange, target);
+        const ours = isApiPath(target, this.options.pathPrefix);
+        if (ours) res.setHeader('allow', 'GET, HEAD');
+        refuseMethod(req, res, () => this.fail(exchange, new Failure(ours ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND')));
         return;
       }
-      const route = parseRoute(target);
+      const route = parseRoute(target, this.options.pathPrefix);
       this.refuseLoop(req.headers.via);
       this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route)?.catch((error: unknown) =>
         this.fail(exchange, error),
@@ -92,15 +103,16 @@ export class PullApi {
     route: Extract<Route, { kind: 'tags' | 'referrers' | 'catalog' }>,
   ): Promise<void> {
     const { lists } = this.registry;
+    const outer = this.options.address.prefixOf(exchange.req);
     if (route.kind === 'catalog') {
-      const names = namesFor(named(exchange, route.ns), this.sources);
-      sendCatalog(exchange, route, await lists.repositories(names, { ...route, n: route.n ?? MAX_PAGE }));
+      const names = namesFor(named(exchange, route.ns), this.options.sources);
+      sendCatalog(exchange, route, await lists.repositories(names, { ...route, n: route.n ?? MAX_PAGE }), outer);
       return;
     }
     const repository = this.source(exchange, route.name, route.ns);
     const context = contextOf(exchange);
-    if (route.kind === 'tags') sendTags(exchange, route, await lists.tags(repository, context));
-    else sendReferrers(exchange, route, await lists.referrers(repository, route.digest, context));
+    if (route.kind === 'tags') sendTags(exchange, route, await lists.tags(repository, context), outer);
+    else sendReferrers(exchange, route, await lists.referrers(repository, route.digest, context), outer);
   }
 
   private async manifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
@@ -109,35 +121,31 @@ export class PullApi {
     sendManifest(exchange, reference, served);
     if (served.origin !== 'hit') {
       const ms = Math.round(performance.now() - started);
-      this.log.info({ requestId: exchange.id, repository, reference, origin: served.origin, ms }, 'manifest served');
+      this.options.log.info(
+        { requestId: exchange.id, repository, reference, origin: served.origin, ms },
+        'manifest served',
+      );
     }
   }
 
   private source(exchange: Exchange, name: string, ns: string | undefined): Repository {
-    return resolveSource({ name, ...named(exchange, ns) }, this.sources);
+    return resolveSource({ name, ...named(exchange, ns) }, this.options.sources);
   }
 
   /** C35: a request that a puller of ours has sent, or that passes too many caches, would only wait for itself. */
   private refuseLoop(via: string | undefined): void {
     if (via === undefined) return;
-    const hop = this.hop();
+    const hop = this.options.hop();
     if ((hop !== undefined && via.includes(hop)) || via.split(',').length > MOST_HOPS) throw new Failure('LOOP');
-  }
-
-  private refuseMethod(exchange: Exchange, target: string): void {
-    exchange.res.setHeader('connection', 'close');
-    const ours = target === '/v2' || target.startsWith('/v2/') || target.startsWith('/v2?');
-    if (ours) exchange.res.setHeader('allow', 'GET, HEAD');
-    this.fail(exchange, new Failure(ours ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND'));
   }
 
   private fail(exchange: Exchange, error: unknown): void {
     if (exchange.res.destroyed) return;
     const failure = Failure.of(error);
     if (failure.reason === 'INTERNAL')
-      this.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
+      this.options.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
     else if (failure.status >= 500)
-      this.log.warn(
+      this.options.log.warn(
         { requestId: exchange.id, reason: failure.reason, origin: failure.origin, url: exchange.req.url },
         failure.message,
       );

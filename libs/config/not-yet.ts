@@ -11,13 +11,11 @@ export const NOT_YET: readonly string[] = [
   'metrics',
   'prefetch.referrers',
   'pruneConfig',
-  'publicUrl',
   'redirect',
   'registries[].auth.token.provider',
   'registries[].opts',
   'relay.tls',
   'resolveRef',
   'spool.maxBytes',
-  'trustProxy',
   'watch',
 ];

@@ -54,6 +54,11 @@ export function parseRoute(target: string, prefix?: string): Route {
   return { ...endpoint(below, query), ...(ns === undefined ? {} : { ns }) };
 }
 
+/** Whether a raw request target lies within the API, whatever it asks for there. */
+export function isApiPath(target: string, prefix?: string): boolean {
+  return belowApi(target.split('?', 1)[0]!.replace(/^https?:\/\/[^/]*/i, ''), prefix) !== undefined;
+}
+
 /** Only `%3A` is an encoding that clients send for names; any other would let two spellings mean one thing. */
 function decodePath(raw: string): string {
   const path = raw.replace(/^https?:\/\/[^/]*/i, '').replaceAll(/%3a/gi, ':');

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { canonicalHost } from '#oci';
 import { duration, file, port, secret, url, word } from '../values.js';
@@ -16,6 +17,17 @@ const level = z
     return z.NEVER;
   })
   .meta({ enum: ['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic'] });
+
+/** An IP address, or a network as address and number of bits. */
+const network = z.string().refine(
+  (text) => {
+    const [address = '', bits, more] = text.split('/');
+    const family = isIP(address);
+    if (family === 0 || more !== undefined) return false;
+    return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+  },
+  { error: 'expected an address or a network such as 10.0.0.0/8' },
+);
 
 /** Listening, logging and what the Go server keeps at the top level. */
 export const server = {
@@ -108,11 +120,24 @@ export const server = {
     })
     .prefault({})
     .meta({ description: 'The admin API.' }),
-  publicUrl: url('http', 'https').optional().meta({ description: 'URL under which clients reach the registry.' }),
+  pathPrefix: z
+    .string()
+    .regex(
+      /^\/?[a-z0-9._-]+(\/[a-z0-9._-]+)*\/?$|^$/,
+      'expected path segments of lower-case letters, digits, `.`, `_`, `-`',
+    )
+    .default('')
+    .meta({
+      description:
+        'Path that clients put before or after `/v2`: `/PREFIX/v2/...` and `/v2/PREFIX/...` are answered as `/v2/...`.',
+    }),
+  publicUrl: url('http', 'https').optional().meta({
+    description: 'URL under which clients reach the registry; its path is one that a proxy in front takes away.',
+  }),
   trustProxy: z
-    .union([z.boolean(), z.array(z.string().min(1))], {
+    .union([z.boolean(), z.array(network)], {
       error: 'expected true, false or a list of addresses or networks',
     })
     .default(false)
-    .meta({ description: 'Believe `X-Forwarded-*` of everyone, or of these addresses or networks.' }),
+    .meta({ description: 'Believe `X-Forwarded-Prefix` of everyone, or of these addresses or networks.' }),
 };
