@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { within } from '#async';
 import type { Config, Role } from '#config';
-import { PullWorker, Registry } from '#registry';
+import { AccessTimes, PullWorker, Registry } from '#registry';
 import { RelayServer } from '#relay';
 import { openStack } from '#stack';
 import { type Logger, NestLogger } from '#telemetry';
@@ -58,7 +58,10 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const closeAll = async () => {
     if (has('admin')) await app.get(PreloadService).stop();
     await gateway?.stop(GRACE_MS);
-    if (gateway) app.get(Registry).close();
+    if (gateway) {
+      app.get(Registry).close();
+      await app.get(AccessTimes).close();
+    }
     const finished = Promise.all(app.getMicroservices().map((service) => service.close()));
     await within(GRACE_MS, finished, () => new Error('pulls are still running')).catch(() => {});
     worker?.stop();

@@ -11,10 +11,15 @@ export async function sendBlob(
   digest: Digest,
   registry: Registry,
 ): Promise<void> {
-  const { req, res, head } = exchange;
+  const { req, res, head, account } = exchange;
+  account.kind = 'blob';
+  account.repository = repository;
+  account.reference = digest;
   const gone = new AbortController();
   res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
   const blob = await registry.blob(repository, digest, contextOf(exchange, gone.signal));
+  account.hit = blob.cached;
+  account.digest = digest;
   const known = req.headers['if-none-match'];
   if (known !== undefined && etagMatches(known, digest)) {
     res.writeHead(304, headersOf(exchange, digest)).end();
@@ -83,7 +88,8 @@ class ResponseSink implements Sink {
   ) {}
 
   write(chunk: Buffer): Promise<void> {
-    const { res } = this.exchange;
+    const { res, account } = this.exchange;
+    account.bytes += chunk.length;
     if (!this.started) {
       this.started = true;
       res.writeHead(this.status, this.headers);

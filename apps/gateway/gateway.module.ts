@@ -1,10 +1,11 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { canonicalHost } from '#oci';
-import { type Log, PullWaits, Registry, type SourceRules } from '#registry';
+import { AccessTimes, type Log, PullWaits, Registry, type SourceRules } from '#registry';
 import type { Stack } from '#stack';
 import type { TlsFiles } from './certificates.js';
 import { GatewayServer } from './gateway-server.js';
+import { Observation } from './observation.js';
 import { PublicAddress } from './public-address.js';
 import { PullApi } from './pull-api.js';
 import { listRule, tagRules } from './tag-rules.js';
@@ -17,6 +18,7 @@ const RETRY_MS = 10_000;
 const REVALIDATE_MS = 5000;
 const ROW_POLL_MS = 2000;
 const EMPTY_REFERRERS_MS = 10_000;
+const ACCESS_TIMES = { flushEvery: 5000, resolution: 60_000 };
 
 /** The OCI pull API. Stateless; never talks to an upstream. */
 @Module({})
@@ -50,16 +52,24 @@ export class GatewayModule {
             );
           },
         },
+        { provide: AccessTimes, useFactory: () => new AccessTimes(stack.catalog, log, ACCESS_TIMES) },
+        {
+          provide: Observation,
+          inject: [AccessTimes],
+          useFactory: (accesses: AccessTimes) =>
+            new Observation(stack.traffic, accesses, log, /^(debug|trace)$/.test(config.logLevel)),
+        },
         {
           provide: PullApi,
-          inject: [Registry],
-          useFactory: (registry: Registry) =>
+          inject: [Registry, Observation],
+          useFactory: (registry: Registry, observation: Observation) =>
             new PullApi(registry, {
               sources: sourceRules(config, stack),
               hop: () => stack.hop(),
               pathPrefix: config.pathPrefix,
               address: new PublicAddress(config),
               log,
+              observation,
             }),
         },
         {
@@ -68,7 +78,7 @@ export class GatewayModule {
           useFactory: (api: PullApi) => new GatewayServer(api, log, serverTls(config)),
         },
       ],
-      exports: [GatewayServer, Registry],
+      exports: [GatewayServer, Registry, AccessTimes],
     };
   }
 }

@@ -5,7 +5,7 @@ import type { Exchange } from './pull-api.js';
 
 /** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
 export function sendManifest(
-  { req, res, head, ns }: Exchange,
+  { req, res, head, ns, account }: Exchange,
   reference: string,
   { manifest, warning }: ServedManifest,
 ): void {
@@ -24,6 +24,7 @@ export function sendManifest(
   ];
   if (ns !== undefined) headers.push('oci-namespace', ns);
   if (warning !== undefined) headers.push('warning', `299 - "${warning}"`);
+  account.digest = manifest.digest;
   const known = req.headers['if-none-match'];
   if (known !== undefined && etagMatches(known, manifest.digest)) {
     // Type and length describe a body that is not sent.
@@ -31,5 +32,6 @@ export function sendManifest(
     return;
   }
   res.writeHead(200, headers);
+  if (!head) account.bytes = manifest.bytes.length;
   res.end(head ? undefined : manifest.bytes);
 }

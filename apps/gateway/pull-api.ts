@@ -7,6 +7,7 @@ import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
 import { sendCatalog, sendReferrers, sendTags } from './list-response.js';
 import { sendManifest } from './manifest-response.js';
+import type { Account, Observation } from './observation.js';
 import type { PublicAddress } from './public-address.js';
 import { refuseMethod } from './refused-method.js';
 
@@ -18,6 +19,7 @@ export interface Exchange {
   readonly id: string;
   /** As the client sent it; echoed (WIRE A37). */
   readonly ns?: string;
+  readonly account: Account;
 }
 
 interface PullApiOptions {
@@ -28,6 +30,7 @@ interface PullApiOptions {
   readonly pathPrefix: string;
   readonly address: PublicAddress;
   readonly log: Log;
+  readonly observation: Observation;
 }
 
 /** Caches that a request may have passed. */
@@ -61,6 +64,7 @@ export class PullApi {
       res,
       head: req.method === 'HEAD',
       id: `${this.prefix}-${(++this.count).toString(36)}`,
+      account: { started: performance.now(), hit: true, bytes: 0 },
     };
     try {
       const target = req.url ?? '/';
@@ -72,9 +76,14 @@ export class PullApi {
       }
       const route = parseRoute(target, this.options.pathPrefix);
       this.refuseLoop(req.headers.via);
-      this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route)?.catch((error: unknown) =>
-        this.fail(exchange, error),
-      );
+      const answering = this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route);
+      if (answering === undefined) this.options.observation.served(exchange);
+      else {
+        answering.then(
+          () => this.options.observation.served(exchange),
+          (error: unknown) => this.fail(exchange, error),
+        );
+      }
     } catch (error) {
       this.fail(exchange, error);
     }
@@ -87,6 +96,9 @@ export class PullApi {
         return void sendJson(exchange, 200, '{}');
       case 'manifest': {
         const repository = this.source(exchange, route.name, route.ns);
+        exchange.account.kind = 'manifest';
+        exchange.account.repository = repository;
+        exchange.account.reference = route.reference;
         const recalled = this.registry.recall(repository, route.reference);
         if (recalled) return void sendManifest(exchange, route.reference, { manifest: recalled, origin: 'hit' });
         return this.manifest(exchange, repository, route.reference);
@@ -110,22 +122,16 @@ export class PullApi {
       return;
     }
     const repository = this.source(exchange, route.name, route.ns);
+    Object.assign(exchange.account, { kind: 'list', repository, reference: route.kind });
     const context = contextOf(exchange);
     if (route.kind === 'tags') sendTags(exchange, route, await lists.tags(repository, context), outer);
     else sendReferrers(exchange, route, await lists.referrers(repository, route.digest, context), outer);
   }
 
   private async manifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
-    const started = performance.now();
     const served = await this.registry.manifest(repository, reference, contextOf(exchange));
+    exchange.account.hit = served.origin === 'hit' || served.origin === 'stale';
     sendManifest(exchange, reference, served);
-    if (served.origin !== 'hit') {
-      const ms = Math.round(performance.now() - started);
-      this.options.log.info(
-        { requestId: exchange.id, repository, reference, origin: served.origin, ms },
-        'manifest served',
-      );
-    }
   }
 
   private source(exchange: Exchange, name: string, ns: string | undefined): Repository {
@@ -140,8 +146,9 @@ export class PullApi {
   }
 
   private fail(exchange: Exchange, error: unknown): void {
-    if (exchange.res.destroyed) return;
     const failure = Failure.of(error);
+    this.options.observation.failed(exchange, failure);
+    if (exchange.res.destroyed) return;
     if (failure.reason === 'INTERNAL')
       this.options.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
     else if (failure.status >= 500)

@@ -1,3 +1,5 @@
+export * from './duties.js';
 export * from './inventory.js';
 export * from './patterns.js';
 export * from './port.js';
+export * from './usage.js';

@@ -141,11 +141,42 @@ describe('the inventory', () => {
     expect(await catalog.inventory.image(repo('team/app'), 'v1')).toBeUndefined();
   });
 
+  it('dates the index above an accessed manifest, too', async () => {
+    const ahead = new Date(Date.now() + 3_600_000);
+    const before = new Date();
+    await catalog.touch([{ repository: repo('library/alpine'), digest: digest('amd64'), at: ahead }]);
+    expect(await names({ accessedAfter: before })).toEqual(alpine);
+  });
+
   it('counts by upstream', async () => {
     expect(await catalog.inventory.totals()).toEqual([
       { upstream: 'docker.io', repositories: 1, manifests: 2, tags: 2 },
       { upstream: 'quay.io', repositories: 1, manifests: 2, tags: 1 },
     ]);
+  });
+
+  it('adds up the usage of all processes', async () => {
+    const counts = { misses: 1, failures: 2, bytesServed: 5_000_000_000, bytesFetched: 4, upstreamRequests: 5 };
+    const item = { upstream: 'docker.io', kind: 'blob', hits: 3, ...counts } as const;
+    await Promise.all([1, 2].map(() => catalog.usage.add([item, { ...item, kind: 'manifest' }])));
+    expect(await catalog.usage.totals(3_600_000)).toEqual([
+      { ...item, hits: 6, misses: 2, failures: 4, bytesServed: 10_000_000_000, bytesFetched: 8, upstreamRequests: 10 },
+      expect.objectContaining({ kind: 'manifest', hits: 6 }),
+    ]);
+    expect(await catalog.usage.expire(3_600_000)).toBe(0);
+  });
+
+  it('gives a duty to one at a time, and again when its interval is over', async () => {
+    const takers = await Promise.all(['a', 'b', 'c'].map((holder) => catalog.duties.take('sweep', holder, 60_000)));
+    const [duty, ...more] = takers.filter((taken) => taken !== undefined);
+    expect(more).toEqual([]);
+    expect(await duty?.renew(60_000)).toBe(true);
+    await duty?.end(true);
+    expect(await duty?.renew(60_000)).toBe(false);
+    expect(await catalog.duties.take('sweep', 'b', 60_000, 3_600_000)).toBeUndefined();
+    const again = await catalog.duties.take('sweep', 'b', 60_000);
+    await again?.end(false);
+    expect(await catalog.duties.take('sweep', 'c', 60_000)).toBeDefined();
   });
 
   it('lists pulls, the newest first, with how they ended', async () => {

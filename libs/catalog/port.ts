@@ -1,5 +1,7 @@
 import type { Descriptor, Digest, FailureRecord, Page, PageQuery, Repository, Target } from '#oci';
+import type { DutyRoster } from './duties.js';
 import type { Inventory } from './inventory.js';
+import type { UsageLedger } from './usage.js';
 
 /** A manifest as stored: upstream's bytes, verbatim. */
 export interface ManifestRecord {
@@ -90,10 +92,14 @@ export interface Catalog {
     items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>,
   ): Promise<void>;
   counts(): Promise<CatalogCounts>;
+  /** Removes moves of tags older than `ms`, but never the newest of a tag. How many. */
+  expireTagHistory(ms: number): Promise<number>;
 
   readonly pulls: PullLedger;
   readonly upstreams: UpstreamLedger;
   readonly inventory: Inventory;
+  readonly usage: UsageLedger;
+  readonly duties: DutyRoster;
 
   /** What distinguishes this installation from every other; the same in all of its processes, for ever. */
   installation(): Promise<string>;

@@ -2,6 +2,7 @@ export * from './ports.js';
 export { parseImageList } from './preload/image-list.js';
 export type { PlatformChoice } from './preload/preload-image.js';
 export { Preloader, type PreloadJob, type PreloadRequest } from './preload/preloader.js';
+export { AccessTimes } from './prune/access-times.js';
 export { PullWaits } from './pulls/pull-waits.js';
 export { PullWorker, type WorkerOptions } from './pulls/pull-worker.js';
 export type { BlobReader } from './serve/blob-reader.js';

@@ -9,6 +9,7 @@ import { connectCatalog, lockDirectory, migrate, startEmbeddedPostgres } from '#
 import type { Config, Role } from '#config';
 import { type Log, type Relays, Transfers, UpstreamStates } from '#registry';
 import { HttpRelays } from '#relay';
+import { meterUpstream, Traffic, UsageBook } from '#telemetry';
 import type { Upstream } from '#upstream';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
@@ -24,6 +25,8 @@ export interface Stack {
   /** Names this installation in `Via`; undefined until the catalog has been reached. */
   hop(): string | undefined;
   readonly transfers: Transfers;
+  /** What this process serves and fetches. */
+  readonly traffic: Traffic;
   readonly relays: Relays;
   /** For readiness. */
   readonly dependencies: readonly Dependency[];
@@ -33,6 +36,9 @@ export interface Stack {
   strategy(slots: { interactive: number; background: number }): InProcessStrategy | JetStreamStrategy;
   close(): Promise<void>;
 }
+
+/** Milliseconds between two writes of the counters that all processes share. */
+const USAGE_EVERY_MS = 10_000;
 
 /** The one place that knows which stack runs: decides by what is configured, connects in the background. */
 export function openStack(config: Config, role: Role, log: Log): Stack {
@@ -46,7 +52,13 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
 
   let connected: Catalog | undefined;
   let hop: string | undefined;
-  const catalog = standIn<Catalog>('PostgreSQL', () => connected, ['pulls', 'inventory', 'upstreams']);
+  const catalog = standIn<Catalog>('PostgreSQL', () => connected, [
+    'pulls',
+    'inventory',
+    'upstreams',
+    'usage',
+    'duties',
+  ]);
   const catalogReady = connectWithPatience(
     'PostgreSQL',
     async () => {
@@ -61,11 +73,14 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
   });
 
   const blobs = openBlobs(config);
-  const upstream = openUpstream(config, log, {
+  const traffic = new Traffic();
+  const usage = new UsageBook(traffic, catalog.usage, log, USAGE_EVERY_MS);
+  const client = openUpstream(config, log, {
     hop: () => hop,
     onPaused: (host, pause) => upstreams.paused(host, pause),
     onFailing: (host, until) => upstreams.failing(host, until),
   });
+  const upstream = meterUpstream(client, traffic);
   const transfers = new Transfers();
 
   let bus: Bus;
@@ -121,6 +136,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     upstreams,
     hop: () => hop,
     transfers,
+    traffic,
     relays,
     ready,
     strategy,
@@ -132,6 +148,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     async close() {
       stopping.abort(new Error('stopping'));
       upstreams.close();
+      await usage.close();
       await Promise.allSettled([upstream.close(), blobs.close()]);
       // The catalog's server goes after its clients.
       for (const close of closers.reverse())

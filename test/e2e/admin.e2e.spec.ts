@@ -4,6 +4,8 @@ import { type FakeUpstream, type MadeImage, startFakeUpstream } from '../support
 
 jest.setTimeout(240_000);
 
+type Counts = Record<string, number>;
+
 interface Page {
   items: Record<string, unknown>[];
   next?: string;
@@ -94,6 +96,24 @@ describe.each(stacks())('the admin API on the %s stack', (name) => {
     expect(pulls.items).toContainEqual(
       expect.objectContaining({ kind: 'manifest', repository: 'team/app', reference: 'v1', state: 'done', attempt: 1 }),
     );
+  });
+
+  it('tells what the cache was good for, over all processes and restarts', async () => {
+    await pull('team/app', 'v1');
+    await blob('team/app', image.layers[0]!.digest);
+    await system.restartAll();
+    const stats = await ask<{
+      content: { tags: number };
+      usage: Record<string, { byUpstream: Record<string, number | string>[]; byKind: Record<string, Counts> }>;
+    }>('stats');
+    expect(stats.content).toMatchObject({ tags: 2 });
+    for (const window of ['1h', '24h', '30d']) {
+      const { byKind, byUpstream } = stats.usage[window]!;
+      expect(byKind.manifest).toMatchObject({ hits: 1, misses: 3, failures: 0 });
+      expect(byKind.blob!.hits! + byKind.blob!.misses!).toBe(image.layers.length + 2);
+      expect(byKind.blob!.bytesServed).toBeGreaterThan(byKind.blob!.bytesFetched!);
+      expect(byUpstream).toEqual([expect.objectContaining({ upstream: upstream.host, failures: 0 })]);
+    }
   });
 
   it('serves its OpenAPI document and Swagger UI, and shows the configuration', async () => {

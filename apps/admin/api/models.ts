@@ -161,6 +161,27 @@ export const Upstream = model(
   }),
 );
 
+const used = {
+  hits: z.int().meta({ description: 'Requests answered without waiting for the upstream.' }),
+  misses: z.int(),
+  failures: z.int(),
+  hitRatio: z.number().nullable().meta({ description: '0 to 1; null without requests.' }),
+  bytesServed: bytes,
+  bytesFetched: bytes,
+  bytesSaved: bytes,
+  upstreamRequests: z.int(),
+  upstreamRequestsSaved: z.int(),
+};
+const Used = model('Used', z.object(used));
+export const Usage = model(
+  'Usage',
+  z.object({
+    ...used,
+    byKind: z.object({ manifest: Used, blob: Used, list: Used }),
+    byUpstream: z.array(Used.extend({ upstream: z.string() })),
+  }),
+);
+
 export const Stats = model(
   'Stats',
   z.object({
@@ -174,6 +195,9 @@ export const Stats = model(
         blobBytes: bytes,
       })
       .meta({ description: 'What is cached; every blob and manifest counts once.' }),
+    usage: z
+      .object({ '1h': Usage, '24h': Usage, '30d': Usage })
+      .meta({ description: 'Of all processes, to five minutes; kept over restarts.' }),
     queue: Queue,
   }),
 );

@@ -8,15 +8,17 @@ import type {
   RepositoryNames,
   TagRecord,
 } from '../port.js';
-import { facts, lookups, upstreams } from '../statements/index.js';
+import { EXPIRE_AT_MOST, facts, keeping, lookups, upstreams } from '../statements/index.js';
 import { Batcher } from './batcher.js';
 import type { Connection } from './connection.js';
 import { digestFromBytes, digestToBytes } from './digest-column.js';
+import { PostgresDuties } from './duties.js';
 import { isValueError, overloaded } from './failures.js';
 import { PostgresInventory } from './inventory/inventory.js';
 import { PostgresPullLedger } from './ledger.js';
 import { PostgresLists } from './lists.js';
 import { PostgresUpstreamLedger } from './upstream-ledger.js';
+import { PostgresUsage } from './usage.js';
 
 interface HeldBlob {
   readonly repository: Repository;
@@ -31,6 +33,8 @@ export class PostgresCatalog implements Catalog {
   readonly pulls: PostgresPullLedger;
   readonly upstreams: PostgresUpstreamLedger;
   readonly inventory: PostgresInventory;
+  readonly usage: PostgresUsage;
+  readonly duties: PostgresDuties;
   private readonly blobs: Batcher<HeldBlob, void>;
   private readonly lists: PostgresLists;
 
@@ -39,6 +43,8 @@ export class PostgresCatalog implements Catalog {
     this.upstreams = new PostgresUpstreamLedger(connection);
     this.lists = new PostgresLists(connection);
     this.inventory = new PostgresInventory(connection);
+    this.usage = new PostgresUsage(connection);
+    this.duties = new PostgresDuties(connection);
     this.blobs = new Batcher((items) => this.storeBlobs(items), {
       maxBatch: 200,
       maxWaiting: 20_000,
@@ -165,6 +171,15 @@ export class PostgresCatalog implements Catalog {
         some.map((item) => digestToBytes(item.digest)),
         some.map((item) => item.at.toISOString()),
       ]);
+    }
+  }
+
+  async expireTagHistory(ms: number): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const some = await this.connection.execute(keeping.expireTagHistory, [ms]);
+      removed += some;
+      if (some < EXPIRE_AT_MOST) return removed;
     }
   }
 

@@ -1,5 +1,6 @@
 export * as facts from './facts.js';
 export * as inventory from './inventory.js';
+export * as keeping from './keeping.js';
 export * as lists from './lists.js';
 export * as lookups from './lookups.js';
 export * as pulls from './pulls.js';

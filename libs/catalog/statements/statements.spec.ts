@@ -1,9 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { facts, inventory, lists, lookups, pulls, upstreams } from './index.js';
+import { facts, inventory, keeping, lists, lookups, pulls, upstreams } from './index.js';
 
 const file = join(__dirname, 'statements.sql');
-const statements = [lookups, facts, inventory, lists, pulls, upstreams].flatMap((group) => Object.values(group));
+const statements = [lookups, facts, inventory, keeping, lists, pulls, upstreams].flatMap((group) =>
+  Object.values(group),
+);
 
 describe('statements', () => {
   it('are committed as the SQL that is sent; UPDATE_SQL=1 writes them anew', () => {

@@ -1,3 +1,17 @@
+-- catalog.addUsage
+INSERT INTO usage AS u (at, upstream, kind, hits, misses, failures, bytes_served, bytes_fetched, upstream_requests)
+SELECT date_bin('5 minutes', now(), 'epoch'), i.*
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+  AS i(upstream, kind, hits, misses, failures, bytes_served, bytes_fetched, upstream_requests)
+ORDER BY i.upstream COLLATE "C", i.kind COLLATE "C"
+ON CONFLICT (at, upstream, kind) DO UPDATE SET
+  hits = u.hits + excluded.hits,
+  misses = u.misses + excluded.misses,
+  failures = u.failures + excluded.failures,
+  bytes_served = u.bytes_served + excluded.bytes_served,
+  bytes_fetched = u.bytes_fetched + excluded.bytes_fetched,
+  upstream_requests = u.upstream_requests + excluded.upstream_requests;
+
 -- catalog.announcePulls
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::bigint[]) AS i(key, worker, attempt, token, relay, size)
@@ -65,6 +79,10 @@ SELECT (SELECT count(*) FROM repositories r
 FROM (SELECT count(*), coalesce(sum(size), 0) AS size FROM manifests) m,
      (SELECT count(*), coalesce(sum(size), 0) AS size FROM blobs) b;
 
+-- catalog.endDuty
+UPDATE duties SET lease_until = clock_timestamp(), done_at = CASE WHEN $3::boolean THEN clock_timestamp() ELSE done_at END
+WHERE name = $1 AND holder = $2 AND lease_until > clock_timestamp();
+
 -- catalog.expirePulls
 WITH old AS MATERIALIZED (
   SELECT key FROM pulls
@@ -73,6 +91,18 @@ WITH old AS MATERIALIZED (
   FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pulls p USING old WHERE p.key = old.key;
+
+-- catalog.expireTagHistory
+WITH old AS MATERIALIZED (
+  SELECT h.id FROM tag_history h
+  WHERE h.at < now() - $1::float8 * interval '1 millisecond'
+    AND EXISTS (SELECT FROM tag_history n WHERE n.repository_id = h.repository_id AND n.name = h.name AND n.at > h.at)
+  ORDER BY h.at LIMIT 1000
+)
+DELETE FROM tag_history h USING old WHERE h.id = old.id;
+
+-- catalog.expireUsage
+DELETE FROM usage WHERE at < now() - $1::float8 * interval '1 millisecond';
 
 -- catalog.findBlob
 SELECT b.size
@@ -252,6 +282,10 @@ WITH removed AS (
 INSERT INTO tag_history (repository_id, name, digest, at)
 SELECT repository_id, name, NULL, clock_timestamp() FROM removed;
 
+-- catalog.renewDuty
+UPDATE duties SET lease_until = clock_timestamp() + $3::float8 * interval '1 millisecond'
+WHERE name = $1 AND holder = $2 AND lease_until > clock_timestamp();
+
 -- catalog.renewPulls
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::float8[]) AS i(key, worker, attempt, token, lease)
@@ -390,11 +424,25 @@ INSERT INTO tag_lists (repository_id, names, checked_at)
 SELECT id, $3::text[], clock_timestamp() FROM repository
 ON CONFLICT (repository_id) DO UPDATE SET names = excluded.names, checked_at = excluded.checked_at;
 
+-- catalog.sumUsage
+SELECT upstream, kind, sum(hits) AS hits, sum(misses) AS misses, sum(failures) AS failures,
+       sum(bytes_served) AS bytes_served, sum(bytes_fetched) AS bytes_fetched, sum(upstream_requests) AS upstream_requests
+FROM usage WHERE at > now() - $1::float8 * interval '1 millisecond' - interval '5 minutes'
+GROUP BY upstream, kind ORDER BY upstream, kind;
+
 -- catalog.tagHistory
 SELECT t.at, t.digest FROM tag_history t
 JOIN repositories r ON r.id = t.repository_id
 WHERE r.upstream = $1 AND r.path = $2 AND t.name = $3
 ORDER BY t.at DESC, t.id DESC LIMIT 100;
+
+-- catalog.takeDuty
+INSERT INTO duties AS d (name, holder, lease_until)
+VALUES ($1, $2, clock_timestamp() + $3::float8 * interval '1 millisecond')
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
+WHERE d.lease_until <= clock_timestamp()
+  AND (d.done_at IS NULL OR d.done_at <= clock_timestamp() - $4::float8 * interval '1 millisecond')
+RETURNING name;
 
 -- catalog.totals
 SELECT r.upstream, count(*) AS repositories, coalesce(sum(h.count), 0) AS manifests, coalesce(sum(t.count), 0) AS tags

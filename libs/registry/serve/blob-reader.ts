@@ -24,6 +24,8 @@ export class BlobReader {
     /** Bytes. */
     readonly size: number,
     private place: Place,
+    /** Nothing had to be fetched for it. */
+    readonly cached = false,
   ) {}
 
   /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */

@@ -93,7 +93,7 @@ export class Registry {
     const request = this.request({ kind: 'blob', repository, digest }, 'client', context);
     if (known !== undefined) {
       this.facts.addBlob(repository, digest, known);
-      return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' });
+      return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' }, true);
     }
     this.refuseKnownNo(repository, digest, 'BLOB_UNKNOWN');
     const outcome = await this.remembering(repository, digest, () =>

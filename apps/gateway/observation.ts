@@ -1,0 +1,93 @@
+import { type Digest, type Failure, formatRepository, type Repository } from '#oci';
+import type { AccessTimes, Log } from '#registry';
+import type { Traffic } from '#telemetry';
+import type { Exchange } from './pull-api.js';
+
+/** As nginx counts it. */
+const CLIENT_LEFT = 499;
+
+/** What became of one request; filled in on the way to its answer. */
+export interface Account {
+  /** `performance.now()` */
+  readonly started: number;
+  kind?: 'manifest' | 'blob' | 'list';
+  repository?: Repository;
+  /** As the client asked: tag or digest. */
+  reference?: string;
+  /** Of what was served. */
+  digest?: Digest;
+  /** Nobody had to be waited for. */
+  hit: boolean;
+  /** Of the body. */
+  bytes: number;
+}
+
+/** Counts, dates and logs what was answered. Synchronous and cheap: it runs on every warm hit. */
+export class Observation {
+  constructor(
+    private readonly traffic: Traffic,
+    private readonly accesses: AccessTimes,
+    private readonly log: Log,
+    /** Whether hits are worth a line too. */
+    private readonly verbose: boolean,
+  ) {}
+
+  /** The answer was handed over. */
+  served(exchange: Exchange): void {
+    const { account } = exchange;
+    const { statusCode } = exchange.res;
+    const { kind, repository, digest, hit } = account;
+    this.count(statusCode);
+    if (kind !== undefined && repository !== undefined) {
+      const counters = this.traffic.of(repository.upstream, kind);
+      if (hit) counters.hits++;
+      else counters.misses++;
+      counters.bytesServed += account.bytes;
+      this.traffic.observe(kind, hit ? 'hit' : 'miss', (performance.now() - account.started) / 1000);
+      if (digest !== undefined) this.accesses.note(repository, digest);
+    }
+    if (this.verbose || (kind !== undefined && !hit)) this.line(exchange, statusCode, hit ? 'debug' : 'info');
+  }
+
+  /** The request was refused, or its answer was cut. */
+  failed(exchange: Exchange, failure: Failure): void {
+    const { kind, repository, bytes, started } = exchange.account;
+    if (exchange.res.destroyed) {
+      this.count(CLIENT_LEFT);
+      if (kind !== undefined && repository !== undefined)
+        this.traffic.of(repository.upstream, kind).bytesServed += bytes;
+      this.line(exchange, CLIENT_LEFT, 'debug', failure);
+      return;
+    }
+    this.count(failure.status);
+    if (kind !== undefined && repository !== undefined) {
+      const counters = this.traffic.of(repository.upstream, kind);
+      counters.failures++;
+      counters.bytesServed += bytes;
+      this.traffic.observe(kind, 'failure', (performance.now() - started) / 1000);
+    }
+    this.line(exchange, failure.status, 'info', failure);
+  }
+
+  private count(status: number): void {
+    this.traffic.total++;
+    this.traffic.requests.set(status, (this.traffic.requests.get(status) ?? 0) + 1);
+  }
+
+  private line({ req, id, account }: Exchange, status: number, level: 'debug' | 'info', failure?: Failure): void {
+    const { kind, repository, reference, hit, bytes, started } = account;
+    this.log[level](
+      {
+        requestId: id,
+        method: req.method,
+        ...(kind && repository ? { kind, repository: formatRepository(repository), reference } : { url: req.url }),
+        status,
+        ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: hit ? 'hit' : 'miss' }),
+        bytes,
+        ms: Math.round(performance.now() - started),
+        client: req.socket.remoteAddress,
+      },
+      'request',
+    );
+  }
+}

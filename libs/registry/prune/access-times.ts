@@ -1,0 +1,72 @@
+import { LRUCache } from 'lru-cache';
+import type { Catalog } from '#catalog';
+import { type Digest, formatRepository, type Repository } from '#oci';
+import type { Log } from '../ports.js';
+
+export interface AccessTimesOptions {
+  /** Milliseconds between two writes. */
+  readonly flushEvery: number;
+  /** Milliseconds within which accesses of the same content count as one. */
+  readonly resolution: number;
+}
+
+/** Contents that wait for the next write; what comes on top is not noted this time. */
+const MOST_WAITING = 50_000;
+const REMEMBERED = 100_000;
+
+interface Access {
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly at: Date;
+}
+
+/** What was served when, collected in memory and written in batches: no read waits for it or writes by itself. */
+export class AccessTimes {
+  private waiting = new Map<string, Access>();
+  /** Written or waiting lately. */
+  private readonly recent: LRUCache<string, true>;
+  private readonly timer: NodeJS.Timeout;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly catalog: Pick<Catalog, 'touch'>,
+    private readonly log: Log,
+    options: AccessTimesOptions,
+  ) {
+    this.recent = new LRUCache({ max: REMEMBERED, ttl: options.resolution, ttlResolution: 1000 });
+    this.timer = setInterval(() => void this.flush(), options.flushEvery);
+    this.timer.unref();
+  }
+
+  note(repository: Repository, digest: Digest): void {
+    const key = `${formatRepository(repository)}@${digest}`;
+    if (this.recent.has(key) || this.waiting.size >= MOST_WAITING) return;
+    this.recent.set(key, true);
+    this.waiting.set(key, { repository, digest, at: new Date() });
+  }
+
+  /** Writes what waits; what cannot be written now waits on. Never rejects. */
+  flush(): Promise<void> {
+    this.writing = this.writing.then(() => this.write());
+    return this.writing;
+  }
+
+  /** The last write. Afterwards nothing is noted any more. */
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.flush();
+  }
+
+  private async write(): Promise<void> {
+    if (this.waiting.size === 0) return;
+    const batch = this.waiting;
+    this.waiting = new Map();
+    try {
+      await this.catalog.touch([...batch.values()]);
+    } catch (error) {
+      this.log.debug({ error: String(error), waiting: batch.size }, 'cannot write access times, trying again');
+      for (const [key, access] of this.waiting) batch.set(key, access);
+      this.waiting = batch;
+    }
+  }
+}
