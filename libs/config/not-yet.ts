@@ -12,8 +12,6 @@ export const NOT_YET: readonly string[] = [
   'prefetch.referrers',
   'pruneConfig',
   'redirect',
-  'registries[].auth.token.provider',
-  'registries[].opts',
   'relay.tls',
   'resolveRef',
   'spool.maxBytes',

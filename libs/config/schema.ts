@@ -9,10 +9,17 @@ export const schema = z.strictObject({ ...server, ...storage, ...upstreams, ...p
 
 type Parsed = z.output<typeof schema>;
 
+// `passwordFromFile` of registries stays: its file is read again while the server runs.
 type Readonly_<T> = T extends readonly (infer E)[]
   ? readonly Readonly_<E>[]
   : T extends object
-    ? { readonly [K in keyof T as K extends `${string}FromEnv` | `${string}FromFile` ? never : K]: Readonly_<T[K]> }
+    ? {
+        readonly [K in keyof T as K extends 'passwordFromFile'
+          ? K
+          : K extends `${string}FromEnv` | `${string}FromFile`
+            ? never
+            : K]: Readonly_<T[K]>;
+      }
     : T;
 
 /** What `load` adds to the parsed file. */

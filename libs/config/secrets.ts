@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { fileReason, readText } from './file.js';
 import { keyAt, pathText } from './keys.js';
 import { objects, type Path, type Tree } from './tree.js';
@@ -9,6 +10,8 @@ export interface Finding {
   readonly reason: string;
 }
 
+/** These files are read again while the server runs, so that their paths stay. */
+const WATCHED: ReadonlySet<string> = new Set(['registries[].auth.passwordFromFile']);
 const MAX_SECRET_FILE = 64 * 1024;
 
 interface Reference {
@@ -48,6 +51,7 @@ export function resolveSecrets(tree: Tree, env: Readonly<Record<string, string |
     const read = from === 'Env' ? readVariable(env, target) : readSecretFile(target);
     if (read.reason !== undefined) findings.push({ path, reason: read.reason });
     else node[base] = read.value;
+    if (from === 'File' && WATCHED.has(keyAt(path)?.path ?? '')) node[name] = resolve(target);
   }
   return findings;
 }

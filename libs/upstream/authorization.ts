@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
-import { type Challenge, parseChallenges } from '#oci';
+import { type Challenge, Failure, parseChallenges } from '#oci';
+import type { CredentialSource } from './credentials/source.js';
 import type { Endpoint } from './endpoints.js';
 import type { Credentials } from './options.js';
 import type { TokenRequest, Tokens } from './tokens.js';
@@ -45,8 +47,8 @@ export class Authorization {
     if (!challenged) return answer;
     this.remember(request, challenged);
     // B4: what was shown has expired or was revoked.
-    if (shown && known?.scheme === 'bearer')
-      this.tokens.forget(this.tokenRequest(request, known), shown.slice(BEARER.length));
+    if (shown && known?.scheme === 'bearer') this.tokens.forget(shown.slice(BEARER.length));
+    else if (shown) sourceFor(request)?.refused();
     const next = await this.header(request, challenged).catch((error) => {
       answer.discard();
       throw error;
@@ -74,23 +76,29 @@ export class Authorization {
   }
 
   private async header(request: AuthorizedRequest, learnt: Learnt | undefined): Promise<string | undefined> {
-    const credentials = credentialsFor(request);
+    const source = sourceFor(request);
+    const credentials = await source?.get();
+    try {
+      return await this.headerWith(request, learnt, credentials);
+    } catch (error) {
+      if (!source || !(error instanceof Failure) || error.reason !== 'DENIED') throw error;
+      // The token service did not take them; they may just have been replaced.
+      source.refused();
+      const renewed = await source.get();
+      if (isDeepStrictEqual(renewed, credentials)) throw error;
+      return this.headerWith(request, learnt, renewed);
+    }
+  }
+
+  private async headerWith(
+    request: AuthorizedRequest,
+    learnt: Learnt | undefined,
+    credentials: Credentials | undefined,
+  ): Promise<string | undefined> {
     if (credentials?.token) return BEARER + credentials.token;
     if (!learnt) return undefined;
     if (learnt.scheme === 'basic') return basic(credentials);
-    return BEARER + (await this.tokens.get(this.tokenRequest(request, learnt), request.signal));
-  }
-
-  private tokenRequest(request: AuthorizedRequest, { realm, service, scope }: Learnt): TokenRequest {
-    const { endpoint, url, repository } = request;
-    return {
-      endpoint,
-      origin: url.origin,
-      realm,
-      service,
-      scope: scope ?? `repository:${repository}:pull`,
-      authorization: basic(credentialsFor(request)),
-    };
+    return BEARER + (await this.tokens.get(tokenRequest(request, learnt, credentials), request.signal));
   }
 
   private recall(request: AuthorizedRequest): Learnt | undefined {
@@ -114,8 +122,24 @@ function withAuthorization(request: TransportRequest, authorization: string | un
   return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } };
 }
 
+function tokenRequest(
+  { endpoint, url, repository }: AuthorizedRequest,
+  { realm, service, scope }: Learnt,
+  credentials: Credentials | undefined,
+): TokenRequest {
+  return {
+    endpoint,
+    origin: url.origin,
+    realm,
+    service,
+    scope: scope ?? `repository:${repository}:pull`,
+    authorization: basic(credentials),
+    identityToken: credentials?.identityToken,
+  };
+}
+
 /** B14: none where a redirect has led. */
-function credentialsFor({ endpoint, url }: AuthorizedRequest): Credentials | undefined {
+function sourceFor({ endpoint, url }: AuthorizedRequest): CredentialSource | undefined {
   return url.origin === endpoint.origin ? endpoint.credentials : undefined;
 }
 

@@ -1,10 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import { canonicalHost, Failure } from '#oci';
 import { mayBePublic } from './addresses.js';
+import { DockerConfig } from './credentials/docker-config.js';
+import { fromEcr } from './credentials/ecr.js';
+import { type CredentialSource, fixed, fromPasswordFile } from './credentials/source.js';
 import { Gate } from './gate.js';
 import { Limits } from './limits.js';
 import {
-  type Credentials,
+  type AuthOptions,
   DEFAULT_BREAKER,
   DEFAULT_HOLD,
   DEFAULT_MAX_CONNECTIONS,
@@ -23,7 +26,7 @@ export interface Endpoint {
   readonly origin: string;
   /** By name, so that it may have a private address. */
   readonly configured: boolean;
-  readonly credentials?: Credentials;
+  readonly credentials: CredentialSource;
   readonly tls?: TlsOptions;
   readonly maxConnections: number;
   readonly gate: Gate;
@@ -57,9 +60,11 @@ export class Endpoints {
   private readonly byOrigin = new Map<string, Endpoint>();
   private readonly unlisted = new LRUCache<string, Endpoint>({ max: MOST_UNLISTED });
   private readonly wellKnown: ReadonlySet<string>;
+  private readonly docker: DockerConfig | undefined;
 
   constructor(private readonly options: UpstreamOptions) {
     this.wellKnown = new Set(options.wellKnown ?? WELL_KNOWN_REGISTRIES);
+    this.docker = options.dockerConfig ? new DockerConfig(options.dockerConfig) : undefined;
     const registries = options.registries ?? [];
     for (const registry of registries) {
       const host = canonicalHost(registry.name);
@@ -117,7 +122,7 @@ export class Endpoints {
       host,
       origin,
       configured: true,
-      credentials: registry?.auth,
+      credentials: this.credentials(host, registry?.auth),
       tls: registry?.tls,
       maxConnections: registry?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
       gate: this.gate(host),
@@ -136,6 +141,14 @@ export class Endpoints {
     const endpoint = known ? { ...known, origin } : this.endpoint(host, origin);
     this.byOrigin.set(origin, this.byOrigin.get(origin) ?? endpoint);
     return { ...endpoint, mirror: { resolve, of, prefix: path === '' ? '' : `${path}/` } };
+  }
+
+  private credentials(host: string, auth: AuthOptions = {}): CredentialSource {
+    const { ecr, passwordFile, ...own } = auth;
+    if (ecr) return fromEcr(host, ecr);
+    if (passwordFile) return fromPasswordFile(own.user, passwordFile);
+    if (own.user || own.token || own.identityToken) return fixed(own);
+    return this.docker?.sourceFor(host) ?? fixed(undefined);
   }
 
   private isWellKnown(host: string): boolean {

@@ -1,4 +1,5 @@
 import type { LookupFunction } from 'node:net';
+import type { EcrOptions } from './credentials/ecr.js';
 import type { LimitOptions } from './limits.js';
 import type { Pause } from './port.js';
 
@@ -21,6 +22,8 @@ export interface UpstreamOptions {
   readonly onPaused?: (upstream: string, pause: Pause) => void;
   /** Called when an upstream is left alone after repeated failures; `until` in epoch milliseconds. */
   readonly onFailing?: (upstream: string, until: number) => void;
+  /** A docker `config.json`, for registries without credentials of their own. Read again when it changes. Its helpers are run. */
+  readonly dockerConfig?: string;
   /** For registries without one of their own; as the environment has them, see `proxiesOf`. Default none. */
   readonly proxies?: ProxyOptions;
   /** Name resolution. Default: the system's. */
@@ -32,7 +35,8 @@ export interface RegistryOptions {
   readonly name: string;
   /** Default https. Plain http is used only where it is configured. */
   readonly scheme?: 'http' | 'https';
-  readonly auth?: Credentials;
+  /** Default: what `dockerConfig` has for it, else anonymous. */
+  readonly auth?: AuthOptions;
   readonly tls?: TlsOptions;
   readonly limits?: LimitOptions;
   /** `http://[user:password@]host:port` of a proxy for this registry and everything that it leads to. */
@@ -58,11 +62,23 @@ export interface MirrorOptions {
   readonly resolve?: boolean;
 }
 
-/** A `token` is sent as a bearer token as it is, and wins; user and password answer Basic challenges and buy bearer tokens. */
+/**
+ * A `token` is sent as a bearer token as it is, and wins; an identity token buys bearer tokens; user and password answer Basic
+ * challenges and buy bearer tokens.
+ */
 export interface Credentials {
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
+  /** OAuth2 refresh token, as `docker login` keeps it for some registries. */
+  readonly identityToken?: string;
+}
+
+export interface AuthOptions extends Credentials {
+  /** Holds the password, and goes before it; read again when it changes. */
+  readonly passwordFile?: string;
+  /** The registry is Amazon ECR. */
+  readonly ecr?: EcrOptions;
 }
 
 /** PEM texts. */

@@ -4,7 +4,7 @@ import { SingleFlight, unless } from '#async';
 import { readBody } from './bodies.js';
 import type { Endpoint } from './endpoints.js';
 import { denied, rateLimited, statusFailure, upstreamFailure } from './failures.js';
-import type { Answer, Transport } from './transport.js';
+import type { Answer, Transport, TransportRequest } from './transport.js';
 
 /** What a token is good for, and who buys it. */
 export interface TokenRequest {
@@ -16,6 +16,8 @@ export interface TokenRequest {
   readonly scope?: string;
   /** Basic credentials, only ever for the endpoint's own origin. */
   readonly authorization?: string;
+  /** Refresh token, only ever for the endpoint's own origin. */
+  readonly identityToken?: string;
 }
 
 interface CachedToken {
@@ -36,6 +38,7 @@ const TOKEN = /^[\x21-\x7e]{1,65536}$/;
 /** Bearer tokens, cached until shortly before they expire and fetched once for all who wait. */
 export class Tokens {
   private readonly cache = new LRUCache<string, CachedToken>({ max: MOST_TOKENS });
+  private readonly byToken = new LRUCache<string, string>({ max: MOST_TOKENS });
   private readonly flights = new SingleFlight<string>();
 
   constructor(private readonly transport: Transport) {}
@@ -53,28 +56,37 @@ export class Tokens {
   }
 
   /** `token` was refused; a newer one stays. */
-  forget(request: TokenRequest, token: string): void {
-    const key = keyOf(request);
-    if (this.cache.peek(key)?.token === token) this.cache.delete(key);
+  forget(token: string): void {
+    const key = this.byToken.get(token);
+    if (key !== undefined && this.cache.peek(key)?.token === token) this.cache.delete(key);
   }
 
   private async fetch(key: string, request: TokenRequest): Promise<string> {
     const url = realmOf(request);
-    if (request.service !== undefined) url.searchParams.set('service', request.service);
-    for (const scope of request.scope?.split(' ').filter(Boolean) ?? []) url.searchParams.append('scope', scope);
+    const scopes = request.scope?.split(' ').filter(Boolean) ?? [];
     const asked = Date.now();
-    const answer = await this.transport.send({
-      method: 'GET',
-      url,
-      headers: {
-        accept: 'application/json',
-        ...(request.authorization ? { authorization: request.authorization } : {}),
-      },
-      endpoint: request.endpoint,
-      trusted: url.hostname === new URL(request.endpoint.origin).hostname && request.origin === request.endpoint.origin,
-    });
+    const { endpoint, service, authorization, identityToken } = request;
+    const trusted = url.hostname === new URL(endpoint.origin).hostname && request.origin === endpoint.origin;
+    let what: Pick<TransportRequest, 'method' | 'headers' | 'body'>;
+    if (identityToken) {
+      // distribution "OAuth2 token authentication": POST, so that the refresh token stands in no log of URLs.
+      const form = { grant_type: 'refresh_token', refresh_token: identityToken, client_id: 'ociregistry' };
+      const body = new URLSearchParams({
+        ...form,
+        ...(service ? { service } : {}),
+        scope: scopes.join(' '),
+      }).toString();
+      what = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body };
+    } else {
+      if (service !== undefined) url.searchParams.set('service', service);
+      for (const scope of scopes) url.searchParams.append('scope', scope);
+      what = { method: 'GET', headers: authorization ? { authorization } : {} };
+    }
+    const headers = { ...what.headers, accept: 'application/json' };
+    const answer = await this.transport.send({ ...what, headers, url, endpoint, trusted });
     const { token, life } = await this.parse(answer);
     const milliseconds = life * 1000;
+    this.byToken.set(token, key);
     this.cache.set(key, { token, until: asked + Math.max(milliseconds - MARGIN, milliseconds * 0.9) });
     return token;
   }
@@ -106,8 +118,8 @@ function fieldsOf(bytes: Buffer): Record<string, unknown> {
   }
 }
 
-function keyOf({ endpoint, origin, realm, service, scope, authorization }: TokenRequest): string {
-  return JSON.stringify([endpoint.host, origin, authorization, realm, service, scope]);
+function keyOf({ endpoint, origin, realm, service, scope, authorization, identityToken }: TokenRequest): string {
+  return JSON.stringify([endpoint.host, origin, authorization, identityToken, realm, service, scope]);
 }
 
 /** B7: never an address or localhost unless that is the registry itself, never plain after https. */

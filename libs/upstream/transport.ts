@@ -10,8 +10,10 @@ import type { ProxyOptions, Timeouts, TlsOptions } from './options.js';
 import { type ProxyChoice, proxyFor } from './proxies.js';
 
 export interface TransportRequest {
-  readonly method: 'GET' | 'HEAD';
+  /** POST only where it may be repeated. */
+  readonly method: 'GET' | 'HEAD' | 'POST';
   readonly url: URL;
+  readonly body?: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Aborts the request, and its body too. */
   readonly signal?: AbortSignal;
@@ -86,7 +88,7 @@ export class Transport {
     return signal?.aborted ? signal.reason : connectionFailure(error);
   }
 
-  private async attempt({ method, url, headers, signal, endpoint, trusted }: TransportRequest): Promise<Answer> {
+  private async attempt({ method, url, headers, body, signal, endpoint, trusted }: TransportRequest): Promise<Answer> {
     signal?.throwIfAborted();
     const { connect, headers: headersTimeout } = this.options.timeouts;
     const abort = new AbortController();
@@ -100,6 +102,7 @@ export class Transport {
       const asked = request(url, {
         method,
         headers: { ...this.options.headers, ...headers },
+        ...(body === undefined ? {} : { body }),
         signal: abort.signal,
         // undici closes the connection after HEAD unless told otherwise; that is a TLS handshake for each tag checked.
         reset: false,

@@ -9,12 +9,16 @@ const host = z
 
 const token = z
   .strictObject({
-    provider: word('ecr').optional().meta({ description: 'Where the token comes from.' }),
+    provider: word('ecr').optional().meta({
+      description: 'Where the token comes from: `ecr` is Amazon ECR, with the credentials that the AWS SDK finds.',
+    }),
     providerOpts: z
       .string()
       .regex(/^\s*(profile|region)\s*=[^=,]+(,\s*(profile|region)\s*=[^=,]+)*$/i, 'expected profile=NAME,region=NAME')
       .optional()
-      .meta({ description: '`profile=NAME,region=NAME`.' }),
+      .meta({
+        description: '`profile=NAME,region=NAME`; without it as the AWS SDK decides, and the region of the host name.',
+      }),
     expiry: duration({ min: 1_000 }).prefault('12h').meta({ description: 'The token is renewed this often.' }),
     ...secret('static', 'A token that you have already.'),
   })
@@ -23,7 +27,7 @@ const token = z
 const auth = z
   .strictObject({
     user: z.string().optional().meta({ description: 'User.' }),
-    ...secret('password', 'Its password.'),
+    ...secret('password', 'Its password. A file is read again when it changes.'),
     token: token.meta({ description: 'A token of an outside service instead of user and password.' }),
   })
   .prefault({})
@@ -47,10 +51,10 @@ const registry = z.strictObject({
   scheme: scheme.meta({ description: '`http` or `https`.' }),
   auth,
   tls,
-  opts: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .meta({ description: "The Go server's options of its pull client." }),
+  opts: z.record(z.string(), z.unknown()).optional().meta({
+    description:
+      "The Go server's options of its pull client: `username`, `password`, `cacert`, `tlscert`, `tlskey`, `insecure`, `scheme` hold where `auth`, `tls` and `scheme` say nothing.",
+  }),
   mirrors: z
     .array(
       z.strictObject({
@@ -79,6 +83,9 @@ export const upstreams = {
       allowUnlisted: z.boolean().default(false).meta({
         description: 'Pull from registries that are neither well-known nor configured; never from private addresses.',
       }),
+      dockerConfig: file(
+        'A docker `config.json`, as `docker login` writes it: credentials of registries that have none here. Its `credHelpers` and `credsStore` are run.',
+      ),
       hold: duration().prefault('2s').meta({
         description: 'How long a pull of what is not cached waits for a rate-limited registry before it is refused.',
       }),

@@ -10,6 +10,8 @@ export interface BearerOptions {
   /** Without a user everybody gets tokens. */
   readonly user?: string;
   readonly password?: string;
+  /** A refresh token that buys tokens by POST. */
+  readonly identityToken?: string;
   /** Who may pull what; default everyone who may have a token. `user` is undefined for anonymous callers. */
   readonly allows?: (user: string | undefined, repository: string) => boolean;
   /** Seconds a token lives; default 300. */
@@ -101,7 +103,9 @@ export function tokenReply(
 ): { status: number; body: unknown } {
   if (authorization !== undefined && !/^Basic /i.test(authorization))
     return { status: 400, body: { details: 'not Basic' } };
-  const user = basicUser(authorization, auth);
+  const refresh = query.get('grant_type') === 'refresh_token' ? query.get('refresh_token') : null;
+  if (refresh !== null && refresh !== auth.identityToken) return { status: 401, body: { details: 'invalid_grant' } };
+  const user = refresh === null ? basicUser(authorization, auth) : 'identity';
   if (authorization !== undefined && user === undefined)
     return { status: 401, body: { details: 'incorrect username or password' } };
   if (auth.user !== undefined && user === undefined && !auth.allows)

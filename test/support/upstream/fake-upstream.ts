@@ -169,8 +169,10 @@ class Fake implements FakeUpstream {
       );
     }
     if (path === '/token' && this.auth.scheme === 'bearer') {
-      if (request.method !== 'GET') return answerError(exchange, 405, 'UNSUPPORTED');
-      const { status, body } = tokenReply(this.auth, this.tokens, request.headers.authorization, entry.query);
+      if (request.method === 'POST' && this.auth.identityToken === undefined)
+        return answerError(exchange, 405, 'UNSUPPORTED');
+      const asked = request.method === 'POST' ? await formOf(request) : entry.query;
+      const { status, body } = tokenReply(this.auth, this.tokens, request.headers.authorization, asked);
       return answer(exchange, status, { 'content-type': 'application/json', ...fault.headers }, JSON.stringify(body));
     }
     if (path.startsWith('/storage/')) return this.storage(exchange, path.slice('/storage/'.length));
@@ -252,4 +254,10 @@ class Fake implements FakeUpstream {
       etag: `"${digest}"`,
     });
   }
+}
+
+async function formOf(request: IncomingMessage): Promise<URLSearchParams> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return new URLSearchParams(Buffer.concat(chunks).toString());
 }
