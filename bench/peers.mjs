@@ -33,25 +33,11 @@ export async function startDockerRegistry(folder, { name = 'docker-registry', ro
 }
 
 /** nginx sending the same bytes as files: what the machine can do, without being a registry. */
-export async function startNginx(folder, { root }) {
-  const port = await freePort();
-  const config = `worker_processes auto;
-daemon off;
-pid ${folder}/nginx.pid;
-error_log ${folder}/nginx.log error;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  sendfile on;
-  tcp_nopush on;
-  keepalive_requests 1000000000;
-  keepalive_timeout 600s;
-  open_file_cache max=100000 inactive=600s;
-  client_body_temp_path ${folder}/nginx-body;
-  proxy_temp_path ${folder}/nginx-proxy;
-  fastcgi_temp_path ${folder}/nginx-fastcgi;
-  uwsgi_temp_path ${folder}/nginx-uwsgi;
-  scgi_temp_path ${folder}/nginx-scgi;
+export function startNginx(folder, { name = 'nginx', root }) {
+  return nginx(
+    folder,
+    name,
+    (port) => `  open_file_cache max=100000 inactive=600s;
   server {
     listen 127.0.0.1:${port} reuseport;
     root ${root};
@@ -59,12 +45,62 @@ http {
     location ~ /manifests/ { types {} default_type ${INDEX}; }
     location = /ready { return 200; }
   }
+`,
+  );
 }
+
+/** nginx as a cache that knows nothing of registries; one request fetches, others of the same object wait. */
+export function startNginxCache(folder, { upstream }) {
+  return nginx(
+    folder,
+    'nginx',
+    (
+      port,
+    ) => `  proxy_cache_path ${folder}/nginx-cache levels=1:2 keys_zone=blobs:50m max_size=20g inactive=1d use_temp_path=off;
+  upstream origin { server ${upstream}; keepalive 64; }
+  server {
+    listen 127.0.0.1:${port} reuseport;
+    location / {
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_cache blobs;
+      proxy_cache_key $uri;
+      proxy_cache_valid 200 1d;
+      proxy_cache_lock on;
+    }
+    location = /ready { return 200; }
+  }
+`,
+  );
+}
+
+/** `server(port)`: the part of the configuration that makes it what it is. */
+async function nginx(folder, name, server) {
+  const port = await freePort();
+  const config = `worker_processes auto;
+daemon off;
+pid ${folder}/${name}.pid;
+error_log ${folder}/${name}.log error;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+  client_body_temp_path ${folder}/${name}-body;
+  proxy_temp_path ${folder}/${name}-proxy;
+  fastcgi_temp_path ${folder}/${name}-fastcgi;
+  uwsgi_temp_path ${folder}/${name}-uwsgi;
+  scgi_temp_path ${folder}/${name}-scgi;
+${server(port)}}
 `;
-  const file = join(folder, 'nginx.conf');
+  chmodSync(folder, 0o755);
+  const file = join(folder, `${name}.conf`);
   writeFileSync(file, config);
   const url = `http://127.0.0.1:${port}`;
-  return serving('nginx', url, `${url}/ready`, 'nginx.conf', folder, 'nginx', ['-c', file, '-p', folder]);
+  return serving(name, url, `${url}/ready`, `${name}.conf`, folder, 'nginx', ['-c', file, '-p', folder]);
 }
 
 /** This repository's server, started as a user does, with its defaults; `upstream` is `host:port` of a plain HTTP registry. */

@@ -7,6 +7,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { coldHerd } from './cold-herd.mjs';
+import { coldMany } from './cold-many.mjs';
 import { coldSingle } from './cold-single.mjs';
 import { Content } from './content.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
@@ -24,6 +25,7 @@ const BENCHES = {
   walk,
   'cold-single': coldSingle,
   'cold-herd': coldHerd,
+  'cold-many': coldMany,
 };
 const results = fileURLToPath(new URL('results', import.meta.url));
 const repository = fileURLToPath(new URL('..', import.meta.url));
