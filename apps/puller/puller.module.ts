@@ -33,6 +33,7 @@ export class PullerModule {
                 download: DOWNLOAD_DEFAULTS,
                 prefetch: config.prefetch,
                 unreadFor: UNREAD_MS,
+                firstByteWithin: config.pullTimeout,
               },
             ),
         },

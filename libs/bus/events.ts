@@ -55,7 +55,13 @@ export const signalSchemas = {
     /** Bytes, when known. */
     size: z.number().int().nonnegative().optional(),
   }),
-  'pull.finished': z.object({ v: z.number().int(), key: z.string(), failure: failure.optional() }),
+  'pull.finished': z.object({
+    v: z.number().int(),
+    key: z.string(),
+    failure: failure.optional(),
+    /** Bytes of a blob that is now held by the repository. */
+    size: z.number().int().nonnegative().optional(),
+  }),
   /** A tag now names another digest, or (without `digest`) nothing. */
   'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),
   'content.removed': z.object({ v: z.number().int(), digests: z.array(digest) }),

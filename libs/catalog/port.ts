@@ -51,6 +51,16 @@ export interface RepositoryNames {
   readonly only?: string;
 }
 
+/** Sizes in bytes. */
+export interface BlobKnowledge {
+  /** This repository has shown the blob itself. */
+  readonly held?: number;
+  /** Some repository has: the bytes are here, the permission is not. */
+  readonly stored?: number;
+  /** What a manifest of this repository says. No permission follows from it. */
+  readonly described?: number;
+}
+
 /** What is cached. Facts are per (upstream, repository); bytes are shared (WIRE.md decision 9). */
 export interface Catalog {
   // Hot path: one named prepared statement each.
@@ -62,11 +72,8 @@ export interface Catalog {
   findManifest(repository: Repository, digest: Digest): Promise<ManifestRecord | undefined>;
   /** Only what this repository has shown itself; `size` in bytes. */
   findBlob(repository: Repository, digest: Digest): Promise<{ readonly size: number } | undefined>;
-  /** The size that a manifest of this repository gives for `digest`. No permission follows from it. */
-  findDescriptorSize(repository: Repository, digest: Digest): Promise<number | undefined>;
-  /** Whether any repository holds these bytes. */
-  hasBlob(digest: Digest): Promise<{ readonly size: number } | undefined>;
-  hasManifest(digest: Digest): Promise<ManifestRecord | undefined>;
+  /** What a worker needs to know of a blob before it fetches it; calls of one moment share a statement. */
+  knowBlob(repository: Repository, digest: Digest): Promise<BlobKnowledge>;
 
   // Facts, each in one transaction, idempotent, safe when two processes tell the same.
   /** Records the manifest, its edges, that the repository holds it and, with `tag`, what the tag names. */

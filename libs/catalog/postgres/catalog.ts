@@ -1,5 +1,6 @@
 import type { Descriptor, Digest, Page, PageQuery, Repository } from '#oci';
 import type {
+  BlobKnowledge,
   Catalog,
   CatalogCounts,
   Listing,
@@ -9,7 +10,7 @@ import type {
   TagRecord,
 } from '../port.js';
 import { EXPIRE_AT_MOST, facts, keeping, lookups, upstreams } from '../statements/index.js';
-import { Batcher } from './batcher.js';
+import { Batcher, type BatcherOptions } from './batcher.js';
 import type { Connection } from './connection.js';
 import { digestFromBytes, digestToBytes } from './digest-column.js';
 import { PostgresDuties } from './duties.js';
@@ -20,9 +21,12 @@ import { PostgresLists } from './lists.js';
 import { PostgresUpstreamLedger } from './upstream-ledger.js';
 import { PostgresUsage } from './usage.js';
 
-interface HeldBlob {
+interface NamedBlob {
   readonly repository: Repository;
   readonly digest: Digest;
+}
+
+interface HeldBlob extends NamedBlob {
   readonly size: number;
 }
 
@@ -37,6 +41,7 @@ export class PostgresCatalog implements Catalog {
   readonly duties: PostgresDuties;
   private readonly blobs: Batcher<HeldBlob, void>;
   private readonly lists: PostgresLists;
+  private readonly knowledge: Batcher<NamedBlob, BlobKnowledge>;
 
   constructor(private readonly connection: Connection) {
     this.pulls = new PostgresPullLedger(connection);
@@ -45,7 +50,7 @@ export class PostgresCatalog implements Catalog {
     this.inventory = new PostgresInventory(connection);
     this.usage = new PostgresUsage(connection);
     this.duties = new PostgresDuties(connection);
-    this.blobs = new Batcher((items) => this.storeBlobs(items), {
+    const batching: BatcherOptions<NamedBlob> = {
       maxBatch: 200,
       maxWaiting: 20_000,
       maxWait: 10_000,
@@ -53,7 +58,9 @@ export class PostgresCatalog implements Catalog {
       keyOf: ({ repository, digest }) => `${repository.upstream}/${repository.path}@${digest}`,
       isolate: isValueError,
       overloaded: () => overloaded('blobs'),
-    });
+    };
+    this.blobs = new Batcher((items: HeldBlob[]) => this.storeBlobs(items), batching);
+    this.knowledge = new Batcher((items) => this.knowBlobs(items), batching);
   }
 
   async findTag(
@@ -70,25 +77,22 @@ export class PostgresCatalog implements Catalog {
   }
 
   findManifest({ upstream, path }: Repository, digest: Digest): Promise<ManifestRecord | undefined> {
-    return this.manifest(lookups.findManifest, digest, [upstream, path, digestToBytes(digest)]);
-  }
-
-  hasManifest(digest: Digest): Promise<ManifestRecord | undefined> {
-    return this.manifest(lookups.hasManifest, digest, [digestToBytes(digest)]);
+    return this.connection
+      .query<{ media_type: string; bytes: Buffer }>(lookups.findManifest, [upstream, path, digestToBytes(digest)])
+      .then(([row]) => row && { digest, mediaType: row.media_type, bytes: row.bytes });
   }
 
   async findBlob({ upstream, path }: Repository, digest: Digest): Promise<{ readonly size: number } | undefined> {
-    const size = await this.size(lookups.findBlob, [upstream, path, digestToBytes(digest)]);
-    return size === undefined ? undefined : { size };
+    const [row] = await this.connection.query<{ size: string }>(lookups.findBlob, [
+      upstream,
+      path,
+      digestToBytes(digest),
+    ]);
+    return row && { size: Number(row.size) };
   }
 
-  async hasBlob(digest: Digest): Promise<{ readonly size: number } | undefined> {
-    const size = await this.size(lookups.hasBlob, [digestToBytes(digest)]);
-    return size === undefined ? undefined : { size };
-  }
-
-  findDescriptorSize({ upstream, path }: Repository, digest: Digest): Promise<number | undefined> {
-    return this.size(lookups.findDescriptorSize, [upstream, path, digestToBytes(digest)]);
+  knowBlob(repository: Repository, digest: Digest): Promise<BlobKnowledge> {
+    return this.knowledge.submit({ repository, digest });
   }
 
   async storeManifest(
@@ -208,18 +212,24 @@ export class PostgresCatalog implements Catalog {
     return this.connection.close();
   }
 
-  private async manifest(
-    statement: typeof lookups.hasManifest,
-    digest: Digest,
-    values: readonly unknown[],
-  ): Promise<ManifestRecord | undefined> {
-    const [row] = await this.connection.query<{ media_type: string; bytes: Buffer }>(statement, values);
-    return row && { digest, mediaType: row.media_type, bytes: row.bytes };
-  }
-
-  private async size(statement: typeof lookups.hasBlob, values: readonly unknown[]): Promise<number | undefined> {
-    const [row] = await this.connection.query<{ size: string }>(statement, values);
-    return row && Number(row.size);
+  private async knowBlobs(items: NamedBlob[]): Promise<BlobKnowledge[]> {
+    const rows = await this.connection.query<{ place: number } & Record<keyof BlobKnowledge, string | null>>(
+      lookups.knowBlobs,
+      [
+        items.map((item) => item.repository.upstream),
+        items.map((item) => item.repository.path),
+        items.map((item) => digestToBytes(item.digest)),
+      ],
+    );
+    const known: BlobKnowledge[] = [];
+    for (const { place, held, stored, described } of rows) {
+      known[place - 1] = {
+        ...(held === null ? {} : { held: Number(held) }),
+        ...(stored === null ? {} : { stored: Number(stored) }),
+        ...(described === null ? {} : { described: Number(described) }),
+      };
+    }
+    return known;
   }
 
   private async storeBlobs(items: HeldBlob[]): Promise<void[]> {

@@ -94,7 +94,7 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('schema on PostgreSQL
         const image = JSON.parse(String(child?.bytes));
         for (const { digest, size } of [image.config, ...image.layers]) {
           expect(await catalog.findBlob(repository, digest)).toEqual({ size });
-          expect(await catalog.findDescriptorSize(repository, digest)).toBe(size);
+          expect((await catalog.knowBlob(repository, digest)).described).toBe(size);
         }
         expect(await catalog.counts()).toMatchObject({ repositories: 2, manifests: 3, blobs: 2, tags: 2 });
         expect(await catalog.pulls.find('a'.repeat(40))).toMatchObject({ state: 'running', worker: 'puller-1' });

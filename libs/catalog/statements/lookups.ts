@@ -36,25 +36,26 @@ WHERE b.digest = $3`,
 );
 
 /**
- * $1 upstream, $2 path, $3 digest. Looks through the newest 1,000 manifests that name the digest: a few digests (the
- * empty JSON config) are in nearly every manifest, and the answer is a hint that the caller can do without.
+ * $1 upstreams, $2 paths, $3 digests. Subqueries of single keys, so one plan suits any number of them. `described` looks
+ * through the newest 1,000 manifests that name the digest: a few digests (the empty JSON config) are in nearly every
+ * manifest, and the answer is a hint that the caller can do without.
  */
-export const findDescriptorSize = statement(
-  'findDescriptorSize',
+export const knowBlobs = statement(
+  'knowBlobs',
   `
-SELECT e.size
-FROM repositories r
-CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = $3 ORDER BY parent_id DESC LIMIT 1000) e
-WHERE r.upstream = $1 AND r.path = $2
-  AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
-LIMIT 1`,
+SELECT i.place::integer,
+  (SELECT b.size FROM blobs b
+   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
+   JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
+   WHERE b.digest = i.digest) AS held,
+  (SELECT size FROM blobs b WHERE b.digest = i.digest) AS stored,
+  (SELECT e.size FROM repositories r
+   CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = i.digest ORDER BY parent_id DESC LIMIT 1000) e
+   WHERE r.upstream = i.upstream AND r.path = i.path
+     AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
+   LIMIT 1) AS described
+FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(upstream, path, digest, place)`,
 );
-
-/** $1 digest */
-export const hasBlob = statement('hasBlob', `SELECT size FROM blobs WHERE digest = $1`);
-
-/** $1 digest */
-export const hasManifest = statement('hasManifest', `SELECT media_type, bytes FROM manifests WHERE digest = $1`);
 
 export const counts = batchStatement(
   'counts',

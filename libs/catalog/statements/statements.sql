@@ -111,14 +111,6 @@ JOIN repositories r ON r.upstream = $1 AND r.path = $2
 JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
 WHERE b.digest = $3;
 
--- catalog.findDescriptorSize
-SELECT e.size
-FROM repositories r
-CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = $3 ORDER BY parent_id DESC LIMIT 1000) e
-WHERE r.upstream = $1 AND r.path = $2
-  AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
-LIMIT 1;
-
 -- catalog.findHeldReferrers
 SELECT m.digest, coalesce(h.media_type, m.media_type) AS media_type, m.size, m.artifact_type, m.annotations
 FROM manifests m
@@ -183,11 +175,19 @@ RETURNING p.key;
 -- catalog.forgetBlob
 DELETE FROM blobs WHERE digest = $1;
 
--- catalog.hasBlob
-SELECT size FROM blobs WHERE digest = $1;
-
--- catalog.hasManifest
-SELECT media_type, bytes FROM manifests WHERE digest = $1;
+-- catalog.knowBlobs
+SELECT i.place::integer,
+  (SELECT b.size FROM blobs b
+   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
+   JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
+   WHERE b.digest = i.digest) AS held,
+  (SELECT size FROM blobs b WHERE b.digest = i.digest) AS stored,
+  (SELECT e.size FROM repositories r
+   CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = i.digest ORDER BY parent_id DESC LIMIT 1000) e
+   WHERE r.upstream = i.upstream AND r.path = i.path
+     AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
+   LIMIT 1) AS described
+FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(upstream, path, digest, place);
 
 -- catalog.imageContents
 SELECT m.digest AS parent, e.kind, e.child, e.size, b.id IS NOT NULL AS held,

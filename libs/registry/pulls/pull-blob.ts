@@ -1,30 +1,53 @@
 import { Failure, type Target } from '#oci';
 import { Transfer } from '../transfers/transfer.js';
-import type { Pull, WorkerOptions, WorkerPorts } from './pull-worker.js';
+import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
+import type { Pull } from './running-pull.js';
 
 type BlobTarget = Extract<Target, { kind: 'blob' }>;
 
-/** Makes a blob present in a repository: by its upstream's yes where the bytes are held already, else by a transfer. */
+/** Up to this size in bytes nobody gets a byte before all are verified: there is nothing to attach to early. */
+const TOLD_LATE = 2 ** 20;
+const TOLD_LATE_MS = 250;
+
+/**
+ * Makes a blob present in a repository: by its upstream's yes where the bytes are held already, else by a transfer.
+ * Resolves with its size in bytes.
+ */
 export async function pullBlob(
   pull: Pull,
   target: BlobTarget,
   ports: WorkerPorts,
   options: WorkerOptions,
-): Promise<void> {
-  const { catalog, blobs, upstream, transfers } = ports;
+): Promise<number> {
+  const { catalog, blobs, upstream } = ports;
   const { repository, digest } = target;
-  if (pull.again && (await catalog.findBlob(repository, digest))) return;
+  const known = pull.again ? await catalog.knowBlob(repository, digest) : pull.known;
+  if (known.held !== undefined) return known.held;
 
-  const size = target.size ?? (await catalog.findDescriptorSize(repository, digest));
+  const size = target.size ?? known.described;
   // An earlier attempt may have died between "bytes stored" and "row committed". Bytes of another length were damaged.
-  const held = (await catalog.hasBlob(digest)) ?? (pull.again ? await blobs.stat(digest) : undefined);
-  if (held && (size === undefined || held.size === size)) {
+  const stored = known.stored ?? (pull.again ? (await blobs.stat(digest))?.size : undefined);
+  if (stored !== undefined && (size === undefined || stored === size)) {
     await upstream.headBlob(repository, digest, pull.call);
-    return catalog.storeBlob(repository, digest, held.size);
+    await catalog.storeBlob(repository, digest, stored);
+    return stored;
   }
   if (pull.again) await blobs.abandon(digest);
+  const received = await transfer(pull, target, size, ports, options);
+  await catalog.storeBlob(repository, digest, received);
+  return received;
+}
 
+/** Resolves with the size in bytes when the store has the blob. */
+async function transfer(
+  pull: Pull,
+  { repository, digest }: BlobTarget,
+  size: number | undefined,
+  { blobs, upstream, transfers }: WorkerPorts,
+  options: WorkerOptions,
+): Promise<number> {
   let unread: NodeJS.Timeout | undefined;
+  let announcing: NodeJS.Timeout | undefined;
   const transfer: Transfer = new Transfer(
     repository,
     digest,
@@ -33,9 +56,10 @@ export async function pullBlob(
     options.download,
     {
       onEvent: (event) => pull.log.debug({ key: pull.event.key, requestId: pull.event.requestId, event }, 'transfer'),
+      onFirstByte: () => clearTimeout(silent),
       onIdle: (idle) => {
         clearTimeout(unread);
-        if (!idle || pull.event.lane !== 'interactive') return;
+        if (!idle || !pull.interactive) return;
         unread = setTimeout(
           () => transfer.cancel(new Failure('UNAVAILABLE', 'nobody waits for this blob any more')),
           options.unreadFor,
@@ -45,20 +69,33 @@ export async function pullBlob(
     },
     size,
   );
+  const silent = setTimeout(
+    () =>
+      transfer.cancel(
+        new Failure('UPSTREAM_TIMEOUT', 'the upstream registry sent no byte', { origin: 'upstream', retryable: true }),
+      ),
+    options.firstByteWithin,
+  );
+  silent.unref();
   const stop = () => transfer.cancel(Failure.of(pull.signal.reason));
   pull.signal.addEventListener('abort', stop, { once: true });
   try {
     const run = transfers.track(transfer, transfer.run());
     transfer.open.then(
-      (known) => {
-        pull.log.debug({ key: pull.event.key, digest, transfer: transfer.id, size: known }, 'transfer started');
-        return pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, known);
+      (told) => {
+        pull.log.debug({ key: pull.event.key, digest, transfer: transfer.id, size: told }, 'transfer started');
+        const announce = () =>
+          pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, told);
+        if (told === undefined || told > TOLD_LATE) announce();
+        else announcing = setTimeout(announce, TOLD_LATE_MS);
       },
       () => {},
     );
-    await catalog.storeBlob(repository, digest, await run);
+    return await run;
   } finally {
     clearTimeout(unread);
+    clearTimeout(silent);
+    clearTimeout(announcing);
     pull.signal.removeEventListener('abort', stop);
   }
 }

@@ -1,5 +1,6 @@
 import type { ListTarget } from '#oci';
-import type { Pull, WorkerPorts } from './pull-worker.js';
+import type { WorkerPorts } from './pull-worker.js';
+import type { Pull } from './running-pull.js';
 
 /** Asks the upstream for a list and records what it says. A list that is young enough for the event is left as it is. */
 export async function pullList(pull: Pull, target: ListTarget, { catalog, upstream }: WorkerPorts): Promise<void> {

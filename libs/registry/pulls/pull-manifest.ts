@@ -11,7 +11,8 @@ import {
   type Target,
 } from '#oci';
 import type { FetchedManifest } from '#upstream';
-import type { Pull, WorkerOptions, WorkerPorts } from './pull-worker.js';
+import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
+import type { Pull } from './running-pull.js';
 
 type ManifestTarget = Extract<Target, { kind: 'manifest' }>;
 

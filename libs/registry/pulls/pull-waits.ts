@@ -31,10 +31,12 @@ export interface WaitOptions {
 }
 
 export type Outcome =
-  | { readonly state: 'finished' }
+  /** `size`: of a blob, in bytes, where the one who finished told it. */
+  | { readonly state: 'finished'; readonly size?: number }
   | { readonly state: 'running'; readonly transfer: RunningTransfer };
 
 const AFTER_END_MS = 50;
+const EARLY_LOOKS_MS = [20, 300];
 
 /** One key that somebody in this process waits for. */
 interface Wait {
@@ -48,7 +50,7 @@ interface Wait {
   waiters: number;
   timer: NodeJS.Timeout;
   relay?: RelayAddress;
-  finished?: { failure?: FailureRecord };
+  finished?: { failure?: FailureRecord; size?: number };
   changed: Deferred;
 }
 
@@ -71,7 +73,7 @@ export class PullWaits {
   ) {
     this.unsubscribe = [
       bus.onSignal('pull.started', ({ key, relay }) => this.started(this.waits.get(key), relay)),
-      bus.onSignal('pull.finished', ({ key, failure }) => this.heardEnd(this.waits.get(key), failure)),
+      bus.onSignal('pull.finished', ({ key, failure, size }) => this.heardEnd(this.waits.get(key), failure, size)),
     ];
   }
 
@@ -106,7 +108,7 @@ export class PullWaits {
         const changed = wait.changed.promise;
         if (wait.finished) {
           if (wait.finished.failure) throw Failure.from(wait.finished.failure);
-          return { state: 'finished' };
+          return { state: 'finished', ...(wait.finished.size === undefined ? {} : { size: wait.finished.size }) };
         }
         if (options.attach && wait.relay) {
           const transfer = await this.attach(wait, wait.relay, options.signal);
@@ -157,6 +159,8 @@ export class PullWaits {
   private publish(wait: Wait, patient: boolean): void {
     const asked = this.bus.requestPull(this.event(wait.request)).then((answer) => {
       if (answer === 'queued') wait.queued = true;
+      // The job runs already and its signals may have been before our time: the row knows.
+      else for (const ms of EARLY_LOOKS_MS) setTimeout(() => this.lookEarly(wait), ms).unref();
     });
     asked.catch((error: unknown) => {
       if (patient) return this.log.warn({ key: wait.key, error: String(error) }, 'cannot ask for a pull, trying again');
@@ -164,7 +168,12 @@ export class PullWaits {
     });
   }
 
-  private async look(wait: Wait): Promise<void> {
+  private lookEarly(wait: Wait): void {
+    if (!wait.finished && !wait.relay && wait.waiters > 0) void this.look(wait, false);
+  }
+
+  /** `mayAsk`: publishes again when nobody works on it. */
+  private async look(wait: Wait, mayAsk = true): Promise<void> {
     try {
       const { target } = wait.request;
       const row = await this.ledger.find(leaseKey(target));
@@ -178,6 +187,7 @@ export class PullWaits {
         return this.finished(wait, row.failure);
       }
       // Neither running for us nor finished: refused as a duplicate while queued, accepted when the job was lost.
+      if (!mayAsk) return;
       wait.relay = undefined;
       this.publish(wait, true);
     } catch (error) {
@@ -195,9 +205,9 @@ export class PullWaits {
    * A request that comes while a failed job is just ending is refused as its duplicate, and then hears of a failure that
    * came before it. Trouble is not remembered: such a wait asks once more for itself.
    */
-  private heardEnd(wait: Wait | undefined, failure: FailureRecord | undefined): void {
+  private heardEnd(wait: Wait | undefined, failure: FailureRecord | undefined, size: number | undefined): void {
     if (!wait || !failure || wait.queued || wait.askedAgain || Failure.from(failure).status < 500) {
-      this.finished(wait, failure);
+      this.finished(wait, failure, size);
       return;
     }
     wait.askedAgain = true;
@@ -209,9 +219,9 @@ export class PullWaits {
     }, AFTER_END_MS).unref();
   }
 
-  private finished(wait: Wait | undefined, failure: FailureRecord | undefined): void {
+  private finished(wait: Wait | undefined, failure: FailureRecord | undefined, size?: number): void {
     if (!wait || wait.finished) return;
-    wait.finished = failure ? { failure } : {};
+    wait.finished = { ...(failure ? { failure } : {}), ...(size === undefined ? {} : { size }) };
     this.drop(wait);
     this.wake(wait);
   }

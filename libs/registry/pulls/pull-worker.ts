@@ -4,7 +4,7 @@ import type { BlobStore } from '#blobs';
 import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAddress, type Verdict } from '#bus';
 import type { Catalog, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord } from '#oci';
-import type { CallOptions, Upstream } from '#upstream';
+import type { Upstream } from '#upstream';
 import type { Log } from '../ports.js';
 import type { DownloadOptions } from '../transfers/download.js';
 import type { Transfers } from '../transfers/transfers.js';
@@ -12,6 +12,7 @@ import { leaseKey, sameRepository } from './lease-key.js';
 import { pullBlob } from './pull-blob.js';
 import { pullList } from './pull-list.js';
 import { pullManifest } from './pull-manifest.js';
+import { type Pull, RunningPull, signalStarted } from './running-pull.js';
 
 export interface WorkerOptions {
   /** Unique per process life. */
@@ -26,6 +27,8 @@ export interface WorkerOptions {
   readonly prefetch: { readonly enabled: boolean; readonly platforms: readonly string[] };
   /** Milliseconds that an interactive transfer goes on without any reader. */
   readonly unreadFor: number;
+  /** Milliseconds without a first byte after which a fetch is given up, so that the next request starts afresh. */
+  readonly firstByteWithin: number;
 }
 
 export interface WorkerPorts {
@@ -35,19 +38,6 @@ export interface WorkerPorts {
   readonly upstream: Upstream;
   readonly transfers: Transfers;
   readonly log: Log;
-}
-
-/** What one pull under a lease may do. */
-export interface Pull {
-  readonly event: PullRequested;
-  readonly log: Log;
-  /** Another try after a worker was lost, or a pull of what was pulled before. */
-  readonly again: boolean;
-  /** Aborts when the lease is lost or the process stops. */
-  readonly signal: AbortSignal;
-  /** What every call to the upstream is told. */
-  readonly call: CallOptions;
-  announce(relay: RelayAddress, size: number | undefined): Promise<void>;
 }
 
 /** Milliseconds; an operator may end a pause at any time. */
@@ -60,6 +50,8 @@ const LONGEST_PUT_OFF = 30_000;
  */
 export class PullWorker {
   private readonly stopping = new AbortController();
+  /** By row: what this process works on. */
+  private readonly running = new Map<string, RunningPull>();
   private readonly granted = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 });
 
   constructor(
@@ -69,52 +61,63 @@ export class PullWorker {
 
   async handle(event: PullRequested, delivery: Delivery): Promise<Verdict> {
     const { catalog } = this.ports;
-    const log = this.ports.log;
-    if (event.cause === 'prefetch' && event.target.kind === 'blob') {
-      // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
-      if (await catalog.findBlob(event.target.repository, event.target.digest)) return this.tell(event);
+    const { target } = event;
+    const running = this.running.get(leaseKey(target));
+    if (running?.event.key === event.key) {
+      // The same message again: its heartbeat was late. The other lane's: that pull tells those who wait for this one.
+      if (running.event.lane === event.lane) return { verdict: 'later', delayMs: 1000 };
+      running.promote();
+      return { verdict: 'done' };
     }
+    // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
+    const known = target.kind === 'blob' ? await catalog.knowBlob(target.repository, target.digest) : {};
+    if (known.held !== undefined) return this.tell(event, { size: known.held });
     const putOff = this.putOff(event);
     if (putOff) return putOff;
-    const claim = await catalog.pulls.claim(
-      leaseKey(event.target),
-      event.target,
-      this.options.worker,
-      this.options.lease,
-    );
+    const claim = await catalog.pulls.claim(leaseKey(target), target, this.options.worker, this.options.lease);
     if (claim.outcome === 'held') {
       await this.joinForeign(event);
       // Never dropped: the holder may be dead, and then this message is the one that takes over.
       return { verdict: 'later', delayMs: Math.min(Math.max(claim.remaining, 250), 1000) };
     }
     if (claim.ref.attempt > this.options.attempts) {
-      return this.finish(
-        event,
-        claim.ref,
-        new Failure('UPSTREAM_ERROR', 'the pull was given up after its workers were lost', { origin: 'internal' }),
-      );
-    }
-    const lease = this.keep(claim.ref, delivery);
-    const signal = AbortSignal.any([lease.lost, this.stopping.signal]);
-    try {
-      await this.perform({
-        event,
-        log,
-        again: claim.ref.attempt > 1 || claim.previous !== undefined,
-        signal,
-        call: { signal, priority: event.lane, ...(event.via ? { via: event.via } : {}) },
-        announce: (relay, size) => this.announce(event, claim.ref, relay, size),
+      const failure = new Failure('UPSTREAM_ERROR', 'the pull was given up after its workers were lost', {
+        origin: 'internal',
       });
-      return await this.finish(event, claim.ref);
+      return this.fail(event, claim.ref, failure);
+    }
+    const again = claim.ref.attempt > 1 || claim.previous !== undefined;
+    return this.work(new RunningPull(event, again, known, this.ports), claim.ref, delivery);
+  }
+
+  private async work(pull: RunningPull, ref: ClaimRef, delivery: Delivery): Promise<Verdict> {
+    const { event } = pull;
+    const lease = this.keep(ref, delivery);
+    const row = leaseKey(event.target);
+    this.running.set(row, pull);
+    pull.interruptBy(AbortSignal.any([lease.lost, this.stopping.signal]));
+    pull.onAnnounce = (relay, size) => {
+      // For late joiners; whoever waits now has heard the signal.
+      this.ports.catalog.pulls.announce(ref, relay, size).catch((error: unknown) => {
+        this.ports.log.warn({ key: event.key, error: String(error) }, 'cannot record the relay');
+      });
+    };
+    try {
+      const size = await this.perform(pull);
+      // The facts are there. That the row still says `running` for a moment harms nobody.
+      this.tell(event, size === undefined ? {} : { size });
+      return await this.record(event, ref);
     } catch (error) {
       if (lease.lost.aborted || this.stopping.signal.aborted) {
-        if (this.stopping.signal.aborted) await this.handBack(claim.ref);
+        if (this.stopping.signal.aborted) await this.handBack(ref);
         return { verdict: 'later', delayMs: 0 };
       }
       const failure = Failure.of(error);
-      if (failure.reason === 'INTERNAL') log.error({ key: event.key, err: failure.cause }, 'pull failed unexpectedly');
-      return await this.finish(event, claim.ref, failure);
+      if (failure.reason === 'INTERNAL')
+        this.ports.log.error({ key: event.key, err: failure.cause }, 'pull failed unexpectedly');
+      return await this.fail(event, ref, failure);
     } finally {
+      if (this.running.get(row) === pull) this.running.delete(row);
       lease.end();
     }
   }
@@ -138,7 +141,8 @@ export class PullWorker {
     this.ports.transfers.cancelAll(reason);
   }
 
-  private perform(pull: Pull): Promise<void> {
+  /** Resolves with the size of a blob in bytes. */
+  private perform(pull: Pull): Promise<number | void> {
     const { target } = pull.event;
     if (target.kind === 'manifest') return pullManifest(pull, target, this.ports, this.options);
     if (target.kind === 'blob') return pullBlob(pull, target, this.ports, this.options);
@@ -160,23 +164,6 @@ export class PullWorker {
     return { lost: lost.signal, end: () => clearInterval(timer) };
   }
 
-  private async announce(
-    event: PullRequested,
-    ref: ClaimRef,
-    relay: RelayAddress,
-    size: number | undefined,
-  ): Promise<void> {
-    this.signalStarted(event.key, relay, size);
-    // For late joiners; whoever waits now has heard the signal.
-    this.ports.catalog.pulls.announce(ref, relay, size).catch((error: unknown) => {
-      this.ports.log.warn({ key: event.key, error: String(error) }, 'cannot record the relay');
-    });
-  }
-
-  private signalStarted(key: string, relay: RelayAddress, size: number | undefined): void {
-    this.ports.bus.signal('pull.started', { v: EVENT_MAJOR, key, relay, ...(size === undefined ? {} : { size }) });
-  }
-
   /** The bytes are being fetched for another repository: once ours allows it, our clients read that same transfer. */
   private async joinForeign(event: PullRequested): Promise<void> {
     const { target } = event;
@@ -190,33 +177,42 @@ export class PullWorker {
         await this.ports.upstream.headBlob(target.repository, target.digest, call);
       }
       this.granted.set(event.key, true);
-      this.signalStarted(event.key, row.relay as RelayAddress, row.size);
+      signalStarted(this.ports.bus, event.key, row.relay as RelayAddress, row.size);
     } catch (error) {
       this.ports.log.debug({ key: event.key, error: String(error) }, 'may not join the transfer of another repository');
     }
   }
 
-  private async finish(event: PullRequested, ref: ClaimRef, failure?: Failure): Promise<Verdict> {
+  /** Records the failure first: who waits may look at the row as soon as he is told. */
+  private async fail(event: PullRequested, ref: ClaimRef, failure: Failure): Promise<Verdict> {
+    const verdict = await this.record(event, ref, failure);
+    if (verdict.verdict === 'later' || verdict.lost) return verdict;
+    this.ports.log.warn(
+      { key: event.key, target: event.target, requestId: event.requestId, ...failure.toRecord() },
+      'pull failed',
+    );
+    return this.tell(event, { failure: failure.toRecord() });
+  }
+
+  private async record(
+    event: PullRequested,
+    ref: ClaimRef,
+    failure?: Failure,
+  ): Promise<Verdict & { readonly lost?: boolean }> {
     for (let attempt = 0; ; attempt++) {
       try {
-        if (!(await this.ports.catalog.pulls.finish(ref, failure?.toRecord()))) return { verdict: 'done' };
-        break;
+        const held = await this.ports.catalog.pulls.finish(ref, failure?.toRecord());
+        return { verdict: 'done', lost: !held };
       } catch (error) {
         if (attempt >= 5 || this.stopping.signal.aborted) return { verdict: 'later', delayMs: 1000 };
         this.ports.log.warn({ key: event.key, error: String(error) }, 'cannot record the end of a pull, trying again');
         await sleep(backoff(attempt, 200, 5000));
       }
     }
-    if (failure)
-      this.ports.log.warn(
-        { key: event.key, target: event.target, requestId: event.requestId, ...failure.toRecord() },
-        'pull failed',
-      );
-    return this.tell(event, failure?.toRecord());
   }
 
-  private tell(event: PullRequested, failure?: FailureRecord): Verdict {
-    this.ports.bus.signal('pull.finished', { v: EVENT_MAJOR, key: event.key, ...(failure ? { failure } : {}) });
+  private tell(event: PullRequested, end: { readonly failure?: FailureRecord; readonly size?: number }): Verdict {
+    this.ports.bus.signal('pull.finished', { v: EVENT_MAJOR, key: event.key, ...end });
     return { verdict: 'done' };
   }
 

@@ -102,9 +102,9 @@ export class Registry {
     if (outcome.state === 'running') {
       return new BlobReader(this.ports, this.facts, request, await outcome.transfer.size(), outcome);
     }
-    const stored = await catalog.findBlob(repository, digest);
-    const size = stored?.size ?? (await blobs.stat(digest))?.size;
+    const size = outcome.size ?? (await catalog.findBlob(repository, digest))?.size ?? (await blobs.stat(digest))?.size;
     if (size === undefined) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
+    this.facts.addBlob(repository, digest, size);
     return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' });
   }
 

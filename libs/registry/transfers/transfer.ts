@@ -24,6 +24,7 @@ export type OpenBlob = (
 
 export interface TransferEvents {
   onEvent?(event: 'resume' | 'restart' | 'connection' | 'withheld'): void;
+  onFirstByte?(): void;
   /** Nobody reads any more (`true`) or somebody does again. */
   onIdle?(idle: boolean): void;
 }
@@ -53,6 +54,7 @@ export class Transfer implements RunningTransfer {
   private changed = new Deferred();
   private readers = 0;
   private ended = false;
+  private begun = false;
 
   constructor(
     readonly repository: Repository,
@@ -168,6 +170,10 @@ export class Transfer implements RunningTransfer {
 
   private async write(offset: number, chunk: Buffer): Promise<void> {
     const written = this.window.add(offset, chunk);
+    if (!this.begun) {
+      this.begun = true;
+      this.events.onFirstByte?.();
+    }
     this.unwritten += chunk.length;
     this.wake();
     this.ingest!.write(offset, chunk).then(

@@ -1,0 +1,75 @@
+import { type Bus, EVENT_MAJOR, type PullRequested, type RelayAddress } from '#bus';
+import type { BlobKnowledge } from '#catalog';
+import type { CallOptions } from '#upstream';
+import type { Log } from '../ports.js';
+
+/** What one pull under a lease may do. */
+export interface Pull {
+  readonly event: PullRequested;
+  readonly log: Log;
+  /** Another try after a worker was lost, or a pull of what was pulled before. */
+  readonly again: boolean;
+  /** Of a blob, as of before the lease. */
+  readonly known: BlobKnowledge;
+  /** Whether somebody waits; a background pull may become one that somebody waits for. */
+  readonly interactive: boolean;
+  /** Aborts when the lease is lost or the process stops. */
+  readonly signal: AbortSignal;
+  /** What every call to the upstream is told. */
+  readonly call: CallOptions;
+  /** Tells everyone where the bytes flow. */
+  announce(relay: RelayAddress, size: number | undefined): void;
+}
+
+/** A pull that this process works on, as its own steps and later messages of the same key see it. */
+export class RunningPull implements Pull {
+  readonly log: Log;
+  private interrupted = new AbortController().signal;
+  onAnnounce: (relay: RelayAddress, size: number | undefined) => void = () => {};
+  private promoted = false;
+  private announced: { relay: RelayAddress; size: number | undefined } | undefined;
+
+  constructor(
+    readonly event: PullRequested,
+    readonly again: boolean,
+    readonly known: BlobKnowledge,
+    private readonly ports: { readonly bus: Bus; readonly log: Log },
+  ) {
+    this.log = ports.log;
+  }
+
+  /** What ends the pull from outside. */
+  interruptBy(signal: AbortSignal): void {
+    this.interrupted = signal;
+  }
+
+  get signal(): AbortSignal {
+    return this.interrupted;
+  }
+
+  get call(): CallOptions {
+    const { via } = this.event;
+    const priority = this.interactive ? 'interactive' : 'background';
+    return { signal: this.interrupted, priority, ...(via ? { via } : {}) };
+  }
+
+  get interactive(): boolean {
+    return this.promoted || this.event.lane === 'interactive';
+  }
+
+  announce(relay: RelayAddress, size: number | undefined): void {
+    this.announced = { relay, size };
+    signalStarted(this.ports.bus, this.event.key, relay, size);
+    this.onAnnounce(relay, size);
+  }
+
+  /** Somebody waits now. Tells him what was told before he did. */
+  promote(): void {
+    this.promoted = true;
+    if (this.announced) signalStarted(this.ports.bus, this.event.key, this.announced.relay, this.announced.size);
+  }
+}
+
+export function signalStarted(bus: Bus, key: string, relay: RelayAddress, size: number | undefined): void {
+  bus.signal('pull.started', { v: EVENT_MAJOR, key, relay, ...(size === undefined ? {} : { size }) });
+}
