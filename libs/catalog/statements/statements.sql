@@ -175,20 +175,6 @@ RETURNING p.key;
 -- catalog.forgetBlob
 DELETE FROM blobs WHERE digest = $1;
 
--- catalog.knowBlobs
-SELECT i.place::integer,
-  (SELECT b.size FROM blobs b
-   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
-   JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
-   WHERE b.digest = i.digest) AS held,
-  (SELECT size FROM blobs b WHERE b.digest = i.digest) AS stored,
-  (SELECT e.size FROM repositories r
-   CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = i.digest ORDER BY parent_id DESC LIMIT 1000) e
-   WHERE r.upstream = i.upstream AND r.path = i.path
-     AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
-   LIMIT 1) AS described
-FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(upstream, path, digest, place);
-
 -- catalog.imageContents
 SELECT m.digest AS parent, e.kind, e.child, e.size, b.id IS NOT NULL AS held,
   ARRAY(
@@ -233,6 +219,20 @@ LEFT JOIN (
 ) m ON m.digest = t.digest
 LEFT JOIN repository_manifests h ON h.repository_id = m.repository_id AND h.manifest_id = m.id
 ORDER BY t.depth, t.ordinal LIMIT 1000;
+
+-- catalog.knowBlobs
+SELECT i.place::integer,
+  (SELECT b.size FROM blobs b
+   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
+   JOIN repository_blobs h ON h.blob_id = b.id AND h.repository_id = r.id
+   WHERE b.digest = i.digest) AS held,
+  (SELECT size FROM blobs b WHERE b.digest = i.digest) AS stored,
+  (SELECT e.size FROM repositories r
+   CROSS JOIN (SELECT parent_id, size FROM edges WHERE child = i.digest ORDER BY parent_id DESC LIMIT 1000) e
+   WHERE r.upstream = i.upstream AND r.path = i.path
+     AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id AND h.manifest_id = e.parent_id)
+   LIMIT 1) AS described
+FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(upstream, path, digest, place);
 
 -- catalog.listRepositories
 SELECT name FROM (
