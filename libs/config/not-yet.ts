@@ -4,7 +4,6 @@
  */
 export const NOT_YET: readonly string[] = [
   'cache',
-  'helloWorld',
   'history',
   'imageFile',
   'listConfig',

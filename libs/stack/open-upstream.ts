@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import type { Config } from '#config';
 import type { Log } from '#registry';
 import type { Upstream } from '#upstream';
-import { createUpstream, proxiesOf, type RegistryOptions, type UpstreamOptions } from '#upstream/adapters';
+import {
+  createAirGapped,
+  createHelloWorld,
+  createUpstream,
+  proxiesOf,
+  type RegistryOptions,
+  type UpstreamOptions,
+} from '#upstream/adapters';
 
 type Events = Pick<UpstreamOptions, 'hop' | 'onPaused' | 'onFailing'>;
 
@@ -15,7 +22,8 @@ export function openUpstream(config: Config, log: Log, events: Events): Upstream
     const danger = 'certificates of these registries are not checked: anyone in between can read the credentials';
     log.warn({ registries: unchecked }, `insecureSkipVerify: ${danger}, and say what a tag names`);
   }
-  return createUpstream({
+  if (config.helloWorld) return createHelloWorld();
+  const upstream = createUpstream({
     registries: config.registries.map(({ name, mirrors, proxy, ...registry }) => ({
       name,
       mirrors,
@@ -30,6 +38,7 @@ export function openUpstream(config: Config, log: Log, events: Events): Upstream
     proxies: proxiesOf(process.env),
     ...events,
   });
+  return config.airGapped ? createAirGapped((host) => upstream.allows(host)) : upstream;
 }
 
 type Registry = Omit<Config['registries'][number], 'name' | 'mirrors' | 'proxy'>;

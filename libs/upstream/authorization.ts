@@ -45,7 +45,6 @@ export class Authorization {
     if (answer.status !== 401) return answer;
     const challenged = pick(parseChallenges(answer.header('www-authenticate'))) ?? (await this.ping(request));
     if (!challenged) return answer;
-    this.remember(request, challenged);
     // B4: what was shown has expired or was revoked.
     if (shown && known?.scheme === 'bearer') this.tokens.forget(shown.slice(BEARER.length));
     else if (shown) sourceFor(request)?.refused();
@@ -54,6 +53,8 @@ export class Authorization {
       throw error;
     });
     if (next === undefined || next === shown) return answer;
+    // Only what has worked, so that a bad challenge of one repository does not stand in the way of others.
+    this.remember(request, challenged);
     answer.discard();
     return this.transport.send(withAuthorization(request, next));
   }
