@@ -3,6 +3,7 @@ import { constants, Http2ServerResponse } from 'node:http2';
 import { FAILURES, type Failure } from '#oci';
 import { sendJson } from './json-response.js';
 import type { Exchange } from './pull-api.js';
+import type { components } from './registry-api.js';
 
 /** Seconds that a client is told to wait when nobody knows better. */
 const RETRY_AFTER = 5;
@@ -15,11 +16,11 @@ export function sendFailure(exchange: Exchange, failure: Failure): void {
     return;
   }
   const { code, status, message } = FAILURES[failure.reason];
-  const body = JSON.stringify({
-    errors: [{ code, message, detail: failure.message === message ? null : { reason: failure.message } }],
-  });
+  const detail = failure.message === message ? null : { reason: failure.message };
+  const body: components['schemas']['Errors'] = { errors: [{ code, message, detail }] };
   const wait = failure.retryAfter ?? (status === 503 || status === 429 ? RETRY_AFTER : undefined);
-  sendJson(exchange, status, body, wait === undefined ? [] : ['retry-after', String(Math.max(1, Math.ceil(wait)))]);
+  const extra = wait === undefined ? [] : ['retry-after', String(Math.max(1, Math.ceil(wait)))];
+  sendJson(exchange, status, JSON.stringify(body), extra);
 }
 
 /** Ends an answer so that nobody takes it for a complete one; other answers of an HTTP/2 connection go on. */

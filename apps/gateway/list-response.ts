@@ -11,6 +11,7 @@ import {
 import type { ServedList } from '#registry';
 import { sendJson } from './json-response.js';
 import type { Exchange } from './pull-api.js';
+import type { components } from './registry-api.js';
 
 type ListRoute<K extends 'tags' | 'referrers' | 'catalog'> = Extract<Route, { readonly kind: K }>;
 
@@ -21,13 +22,14 @@ const MAX_INDEX = 4_000_000;
 /** distribution-spec "Listing Tags". */
 export function sendTags(exchange: Exchange, route: ListRoute<'tags'>, list: ServedList<string>, outer: string): void {
   const page = pageOf(list.entries, route, { keyOf: (tag) => tag, most: MAX_PAGE });
-  const body = JSON.stringify({ name: route.name, tags: page.entries });
-  sendJson(exchange, 200, body, [...link(exchange, route, page, outer), ...warning(list)]);
+  const body: components['schemas']['TagList'] = { name: route.name, tags: page.entries };
+  sendJson(exchange, 200, JSON.stringify(body), [...link(exchange, route, page, outer), ...warning(list)]);
 }
 
 /** What `_catalog` answers since Docker Registry 2.1; no part of distribution-spec. */
 export function sendCatalog(exchange: Exchange, route: ListRoute<'catalog'>, page: Page<string>, outer: string): void {
-  sendJson(exchange, 200, JSON.stringify({ repositories: page.entries }), link(exchange, route, page, outer));
+  const body: components['schemas']['RepositoryList'] = { repositories: page.entries };
+  sendJson(exchange, 200, JSON.stringify(body), link(exchange, route, page, outer));
 }
 
 /** distribution-spec "Listing Referrers". */
@@ -47,12 +49,13 @@ export function sendReferrers(
     weightOf: (referrer) => Buffer.byteLength(JSON.stringify(referrer)),
     mostWeight: MAX_INDEX,
   });
+  const body: components['schemas']['ReferrersIndex'] = referrersIndex(page.entries);
   const extra = [
     ...(artifactType === undefined ? [] : ['oci-filters-applied', 'artifactType']),
     ...link(exchange, route, page, outer, artifactType === undefined ? {} : { artifactType }),
     ...warning(list),
   ];
-  sendJson(exchange, 200, referrersIndex(page.entries), extra, OCI_INDEX);
+  sendJson(exchange, 200, JSON.stringify(body), extra, OCI_INDEX);
 }
 
 /**

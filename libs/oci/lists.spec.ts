@@ -89,7 +89,7 @@ describe('parseReferrers', () => {
       { ...good, artifactType: {} },
     ];
     expect(parseReferrers(json({ manifests: [...bad, good, ...bad] }))).toEqual([good]);
-    expect(parseReferrers(Buffer.from(referrersIndex([good])))).toEqual([good]);
+    expect(parseReferrers(json(referrersIndex([good])))).toEqual([good]);
   });
 
   it.each([

@@ -90,6 +90,6 @@ export function referrersTag(digest: Digest): string {
 }
 
 /** distribution-spec "Listing Referrers": an index of descriptors. */
-export function referrersIndex(descriptors: readonly Descriptor[]): string {
-  return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: descriptors });
+export function referrersIndex(descriptors: readonly Descriptor[]) {
+  return { schemaVersion: 2, mediaType: OCI_INDEX, manifests: descriptors } as const;
 }
