@@ -13,6 +13,7 @@ import { pushIndex } from './push.js';
 jest.setTimeout(240_000);
 
 const PLATFORMS = ['linux/amd64', 'linux/arm64'];
+const IN_PATH = 'registry.test';
 const LAYERS = [200_000, 3 * 2 ** 20];
 
 // Every client has an image of its own, so that each one's first pull is cold.
@@ -30,12 +31,21 @@ describe.each(stacks())('clients on the %s stack', (name) => {
       containerd: await programPath('containerd'),
     };
     upstream = await startDockerRegistry();
-    // One registry under two names. No client's reference can hold the port of a host inside its path, so what
-    // names no upstream goes to one of them, and what containerd names in `ns` to the other.
+    // One registry under several names. What names no upstream goes to one of them, what containerd names in `ns` to
+    // another.
     named = `127.0.0.1:${upstream.port}`;
     const unnamed = `localhost:${upstream.port}`;
     // However slow the machine, no tag is asked for anew while the upstream is stopped.
-    system = await install(name, [named, unnamed], { defaultNs: unnamed, tags: { fresh: '1h' } });
+    system = await install(name, [], {
+      registries: [
+        { name: named, scheme: 'http' },
+        { name: unnamed, scheme: 'http' },
+        // A name as public registries have it, without a port, so that clients can write it inside a path.
+        { name: IN_PATH, mirrors: [{ url: upstream.url, resolve: true }] },
+      ],
+      defaultNs: unnamed,
+      tags: { fresh: '1h' },
+    });
     gateways = system.gateways.map(({ url }) => new URL(url).host);
   });
   afterAll(async () => {
@@ -102,6 +112,20 @@ describe.each(stacks())('clients on the %s stack', (name) => {
     await copy(gateways[0]!);
     await withoutUpstream(async () => {
       for (const gateway of gateways) await copy(gateway);
+    });
+  });
+
+  it('crane and skopeo pull with the upstream inside the path: cold, and without the upstream', async () => {
+    const index = await push('team/in-path', 4);
+    const pull = async (gateway: string) => {
+      const reference = `${gateway}/${IN_PATH}/team/in-path:v1`;
+      await run(programs.crane, 'validate', '--insecure', '--remote', reference);
+      const inspect = ['inspect', '--raw', '--tls-verify=false', `docker://${reference}`];
+      expect(digestOfBody(Buffer.from(await run(programs.skopeo, ...inspect)))).toBe(index.digest);
+    };
+    await pull(gateways[0]!);
+    await withoutUpstream(async () => {
+      for (const gateway of gateways) await pull(gateway);
     });
   });
 
