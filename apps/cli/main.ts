@@ -10,6 +10,7 @@ const code = await run(process.argv.slice(2), {
   env: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  terminal: process.stderr,
   signals: process,
   exit: (status) => process.exit(status),
 });

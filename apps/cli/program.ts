@@ -1,16 +1,8 @@
 import { Command, CommanderError, Option } from 'commander';
-import {
-  ConfigError,
-  FLAGS,
-  type Flag,
-  flagDescription,
-  formatProblem,
-  jsonSchema,
-  load,
-  ROLES,
-  type Role,
-} from '#config';
+import { ConfigError, FLAGS, formatProblem, jsonSchema, load, ROLES, type Role } from '#config';
+import { flagsOf, optionOf } from './flags.js';
 import { type Surroundings, serve } from './serve.js';
+import { addServerCommands } from './server-commands.js';
 import { readVersion } from './version.js';
 
 /** Exit codes that scripts rely on. */
@@ -60,6 +52,8 @@ function createProgram(around: Surroundings, finish: (code: number) => void): Co
     });
   for (const flag of FLAGS.filter(({ global }) => !global)) serveCommand.addOption(optionOf(flag));
 
+  addServerCommands(program, around, finish);
+
   program
     .command('version')
     .description('Print the version')
@@ -84,19 +78,6 @@ function createProgram(around: Surroundings, finish: (code: number) => void): Co
     .description('Print the JSON schema of the configuration file')
     .action(() => around.out(`${JSON.stringify(jsonSchema(), null, 2)}\n`));
   return program;
-}
-
-function optionOf(flag: Flag): Option {
-  return new Option(flag.syntax, flagDescription(flag));
-}
-
-/** Options as commander names them to keys, which have the same names. */
-function flagsOf(options: Readonly<Record<string, unknown>>) {
-  const given = FLAGS.filter(({ key }) => options[key] !== undefined);
-  return {
-    flags: Object.fromEntries(given.map(({ key }) => [key, options[key]])),
-    flagNames: Object.fromEntries(given.map(({ key, syntax }) => [key, syntax.split(' ')[0]!])),
-  };
 }
 
 function refusal({ problems }: ConfigError): string {

@@ -10,6 +10,8 @@ export interface Surroundings {
   /** Text for people and scripts, with line ends. */
   out(text: string): void;
   err(text: string): void;
+  /** Where bars may be drawn, when it is a terminal. */
+  readonly terminal?: NodeJS.WriteStream;
   /** The signals of the process. */
   readonly signals: NodeJS.EventEmitter;
   /** Ends the process at once. */

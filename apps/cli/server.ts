@@ -11,6 +11,7 @@ import { openStack } from '#stack';
 import { type Logger, NestLogger } from '#telemetry';
 import { AdminModule } from '../admin/admin.module.js';
 import { serveDocs } from '../admin/api/openapi.js';
+import { ExchangeModule } from '../admin/exchange/exchange.module.js';
 import { PreloadModule } from '../admin/preload/preload.module.js';
 import { PreloadService } from '../admin/preload/preload.service.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
@@ -38,7 +39,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const stack = openStack(config, role, logger);
   let relayUrl = '';
   const imports: DynamicModule[] = [AdminModule.for(config, stack, logger)];
-  if (has('admin')) imports.push(PreloadModule.for(config, stack, logger));
+  if (has('admin')) imports.push(PreloadModule.for(config, stack, logger), ExchangeModule.for(config, stack, logger));
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
   class ServerModule {}

@@ -5,14 +5,12 @@
 export const NOT_YET: readonly string[] = [
   'cache',
   'history',
-  'imageFile',
   'listConfig',
   'metrics',
   'prefetch.referrers',
   'pruneConfig',
   'redirect',
   'relay.tls',
-  'resolveRef',
   'spool.maxBytes',
   'watch',
 ];

@@ -1,6 +1,7 @@
 export * from './digest.js';
 export * from './failure.js';
 export * from './headers.js';
+export { isObject } from './json.js';
 export * from './lists.js';
 export * from './manifest.js';
 export * from './media-type.js';

@@ -1,6 +1,11 @@
+export type { ArchiveEntry, Aside, Scratch } from './exchange/archive.js';
+export { badArchive } from './exchange/archive.js';
+export { BUNDLE_FILE, digestsOfMember } from './exchange/bundle.js';
+export { type ExportPlan, exportMembers, planExport } from './exchange/export-images.js';
+export { type ImportReport, importArchive } from './exchange/import-archive.js';
+export type { PlatformChoice } from './platform-choice.js';
 export * from './ports.js';
 export { parseImageList } from './preload/image-list.js';
-export type { PlatformChoice } from './preload/preload-image.js';
 export { Preloader, type PreloadJob, type PreloadRequest } from './preload/preloader.js';
 export { AccessTimes } from './prune/access-times.js';
 export { PullWaits } from './pulls/pull-waits.js';

@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   catalog: ['oci', 'async'],
   upstream: ['oci', 'async'],
   registry: ['oci', 'async', 'blobs', 'bus', 'catalog', 'upstream'],
+  archive: ['oci', 'registry'],
   relay: ['oci', 'async', 'blobs', 'bus', 'registry'],
   config: ['oci', 'async'],
   telemetry: ['oci', 'async', 'config', 'blobs', 'bus', 'catalog', 'upstream', 'registry'],

@@ -5,15 +5,14 @@ import {
   Delete,
   Get,
   HttpCode,
-  HttpException,
   Inject,
   NotFoundException,
   Param,
   Post,
 } from '@nestjs/common';
 import { z } from 'zod';
-import { Failure, type Platform, parsePlatform } from '#oci';
-import { type PlatformChoice, Preloader, type PreloadJob } from '#registry';
+import { Preloader, type PreloadJob } from '#registry';
+import { choosePlatforms } from '../platforms.js';
 
 const bodySchema = z.strictObject({
   /** References, or the text of a list file. */
@@ -33,13 +32,11 @@ export class PreloadController {
     const parsed = bodySchema.safeParse(body);
     if (!parsed.success) throw new BadRequestException(z.prettifyError(parsed.error));
     const { images, platforms = [] } = parsed.data;
-    const chosen = platforms.length > 0 ? { platforms: choose(platforms) } : {};
-    try {
-      return this.preloader.start({ list: typeof images === 'string' ? images : images.join('\n'), ...chosen });
-    } catch (error) {
-      const failure = Failure.of(error);
-      throw new HttpException(failure.message, failure.status, { cause: failure });
-    }
+    const chosen = choosePlatforms(platforms);
+    return this.preloader.start({
+      list: typeof images === 'string' ? images : images.join('\n'),
+      ...(chosen ? { platforms: chosen } : {}),
+    });
   }
 
   /** Latest first; the images of a job stand in the job itself. */
@@ -63,13 +60,4 @@ export class PreloadController {
 function found(job: PreloadJob | undefined): PreloadJob {
   if (!job) throw new NotFoundException('no such preload; only the latest are remembered');
   return job;
-}
-
-function choose(texts: readonly string[]): PlatformChoice {
-  if (texts.includes('all')) return 'all';
-  return texts.map((text): Platform => {
-    const platform = parsePlatform(text);
-    if (!platform) throw new BadRequestException(`"${text}" is no platform; expected os/architecture, or all`);
-    return platform;
-  });
 }

@@ -80,8 +80,14 @@ export const server = {
     .optional()
     .meta({ description: 'Opens `/metrics` on a port of its own as well. `0` is off.', 'x-default': 'off' }),
   preloadImages: file('File with image references, one a line, to load at start.'),
-  imageFile: z.string().optional().meta({ description: 'File with image references for the command `load`.' }),
-  resolveRef: z.boolean().optional().meta({ description: 'Key of the Go server.' }),
+  imageFile: z
+    .string()
+    .optional()
+    .meta({ description: 'List of image references, or an archive, for the command `load`.' }),
+  resolveRef: z
+    .union([z.boolean(), z.string()])
+    .optional()
+    .meta({ description: 'Name of the image in the archive that the command `load` is given.' }),
   listConfig: z
     .strictObject({
       header: z.boolean().default(false).meta({ description: 'Print a header line.' }),

@@ -1,3 +1,4 @@
+import { forEach } from '#async';
 import type { PullRequested } from '#bus';
 import type { ManifestRecord } from '#catalog';
 import {
@@ -7,16 +8,12 @@ import {
   formatPlatform,
   isDigest,
   type ManifestChild,
-  type Platform,
   parseManifest,
-  platformMatches,
   type Reference,
   type Repository,
 } from '#oci';
+import { isChosen, type PlatformChoice } from '../platform-choice.js';
 import { makePresent, type PresenceOptions, type PresencePorts } from './presence.js';
-
-/** Which children of an index are wanted. */
-export type PlatformChoice = 'all' | readonly Platform[];
 
 /** How far one image is; told as it changes. Bytes and objects count manifests, config and layers. */
 export interface ImageProgress {
@@ -97,9 +94,7 @@ async function find(repository: Repository, reference: string, { catalog }: Pres
 function chooseChildren(children: readonly ManifestChild[], platforms: PlatformChoice): Digest[] {
   const all = [...new Set(children.map(({ descriptor }) => descriptor.digest))];
   if (platforms === 'all' || children.every(({ descriptor }) => !descriptor.platform)) return all;
-  const chosen = children.filter(({ descriptor: { platform } }) =>
-    platforms.some((wanted) => platform && platformMatches(wanted, platform)),
-  );
+  const chosen = children.filter(({ descriptor: { platform } }) => platform && isChosen(platform, platforms));
   if (chosen.length === 0) {
     const offered = children.flatMap(({ descriptor: { platform } }) => (platform ? [formatPlatform(platform)] : []));
     throw new Failure(
@@ -116,27 +111,4 @@ function objectOf(target: ContentTarget): string {
 
 function sizeOf(target: ContentTarget): number {
   return (target.kind === 'blob' && target.size) || 0;
-}
-
-/** At most `concurrency` at a time. The first failure ends it once what runs has ended. */
-export async function forEach<T>(
-  items: readonly T[],
-  concurrency: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const rest = items.values();
-  let failed = false;
-  const worker = async () => {
-    for (const item of rest) {
-      if (failed) return;
-      try {
-        await work(item);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: Math.min(concurrency, items.length) }, worker));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { forEach } from '#async';
 import type { PullRequested } from '#bus';
 import { Failure, type FailureRecord, formatReference } from '#oci';
+import type { PlatformChoice } from '../platform-choice.js';
 import { type ListedImage, parseImageList } from './image-list.js';
-import { forEach, type ImageProgress, type PlatformChoice, preloadImage } from './preload-image.js';
+import { type ImageProgress, preloadImage } from './preload-image.js';
 import type { PresenceOptions, PresencePorts } from './presence.js';
 
 interface PreloaderPorts extends PresencePorts {

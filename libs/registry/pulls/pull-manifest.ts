@@ -1,8 +1,6 @@
 import { EVENT_MAJOR, type PullRequested, pullKey } from '#bus';
-import type { Edge, NewManifest } from '#catalog';
 import {
   Failure,
-  formatPlatform,
   isDigest,
   type ParsedManifest,
   parseManifest,
@@ -11,6 +9,7 @@ import {
   type Target,
 } from '#oci';
 import type { FetchedManifest } from '#upstream';
+import { manifestFacts } from '../manifest-facts.js';
 import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
 
@@ -43,7 +42,7 @@ export async function pullManifest(
   }
   const fetched = await upstream.getManifest(repository, reference, pull.call);
   const parsed = parseManifest(fetched.bytes, fetched.mediaType);
-  await catalog.storeManifest(repository, describe(fetched, parsed), byDigest ? undefined : reference);
+  await catalog.storeManifest(repository, manifestFacts(fetched, parsed), byDigest ? undefined : reference);
   if (!byDigest) tellTag(ports, target, fetched.digest);
   if (options.prefetch.enabled && pull.event.cause !== 'revalidate')
     await prefetch(pull, target, parsed, ports, options);
@@ -58,24 +57,6 @@ async function dropTag({ catalog, bus }: WorkerPorts, target: ManifestTarget, re
 
 function tellTag(ports: WorkerPorts, target: ManifestTarget, digest: FetchedManifest['digest']): void {
   ports.bus.signal('tag.moved', { v: EVENT_MAJOR, repository: target.repository, tag: target.reference, digest });
-}
-
-function describe(fetched: FetchedManifest, parsed: ParsedManifest): NewManifest {
-  const edges = parsed.children.map(
-    ({ descriptor, kind }): Edge => ({
-      child: descriptor.digest,
-      kind,
-      size: descriptor.size,
-      ...(descriptor.platform ? { platform: formatPlatform(descriptor.platform) } : {}),
-    }),
-  );
-  return {
-    ...fetched,
-    edges,
-    ...(parsed.subject ? { subject: parsed.subject } : {}),
-    ...(parsed.artifactType ? { artifactType: parsed.artifactType } : {}),
-    ...(parsed.annotations ? { annotations: parsed.annotations } : {}),
-  };
 }
 
 /** An image's config and layers become background pulls; of an index only the configured platforms do. */

@@ -1,0 +1,126 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Config, FLAGS, load } from '#config';
+import { parsePlatform } from '#oci';
+import type { AdminApi } from './api.js';
+import { flagsOf, optionOf } from './flags.js';
+import type { Surroundings } from './serve.js';
+
+/* Commands are imported when they run: `version` and `serve` need nothing of theirs. */
+
+/** What every command against a server is told. */
+interface ServerFlags {
+  readonly server?: string;
+  readonly token?: string;
+  readonly configFile?: string;
+}
+
+type Work<O> = (
+  given: { readonly args: readonly string[]; readonly options: O; readonly config: Config },
+  api: AdminApi,
+  signal: AbortSignal,
+) => Promise<number>;
+
+/** Adds the commands that speak to a server. */
+export function addServerCommands(program: Command, around: Surroundings, finish: (code: number) => void): void {
+  const add = <O>(name: string, description: string, startable: boolean, work: Work<O>): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option('--server <url>', 'admin URL of the server; by default the one that this configuration starts')
+      .option('--token <token>', 'admin token; also OCIREGISTRY_ADMIN_TOKEN')
+      .action(async (...call) => {
+        const command = call.at(-1) as Command;
+        const options = command.optsWithGlobals<O & ServerFlags>();
+        const { withServer } = await import('./with-server.js');
+        const { config } = load({
+          env: around.env,
+          file: options.configFile,
+          ...flagsOf(options as Record<string, unknown>),
+        });
+        const where = { server: options.server, token: options.token, config, startable };
+        finish(
+          await withServer(where, around, (api, signal) => work({ args: command.args, options, config }, api, signal)),
+        );
+      });
+
+  add<LoadFlags>(
+    'load',
+    'Load images: references, lists and archives',
+    true,
+    async ({ args, options, config }, api, signal) => {
+      const imageFile = options.imageFile ?? config.imageFile;
+      const resolveRef = options.resolveRef ?? (typeof config.resolveRef === 'string' ? config.resolveRef : undefined);
+      if (args.length === 0 && !imageFile) {
+        around.err('ociregistry: nothing to load; name references, archives or directories, or give --image-file\n');
+        return 2;
+      }
+      const { loadCommand } = await import('./commands/load.js');
+      return loadCommand(
+        {
+          sources: args,
+          platforms: platformsOf(options, config),
+          ...(imageFile ? { imageFile } : {}),
+          ...(resolveRef ? { resolveRef } : {}),
+        },
+        api,
+        around,
+        signal,
+      );
+    },
+  )
+    .argument('[sources...]', 'references, archives (docker save, OCI layout, containerd), directories, or - for stdin')
+    .option('--image-file <file>', 'list of references, one a line, or an archive')
+    .addOption(platformOption('of an index only this platform, or all; may be repeated'))
+    .option('--resolve-ref <reference>', 'the name of the one image in an archive')
+    .addOption(optionOf(flag('os')))
+    .addOption(optionOf(flag('arch')))
+    .addOption(optionOf(flag('pullTimeout')).hideHelp());
+
+  add<ExportFlags>(
+    'export',
+    'Write cached images to an OCI layout in a tar file',
+    true,
+    async ({ args, options }, api, signal) => {
+      const { exportCommand } = await import('./commands/export.js');
+      return exportCommand({ ...options, images: args, platforms: options.platform ?? [] }, api, around, signal);
+    },
+  )
+    .argument('<images...>', 'references')
+    .requiredOption('-o, --output <file>', 'file to write')
+    .option('--since <bundle>', 'leave out what this bundle and those before it hold')
+    .addOption(platformOption('only this platform; may be repeated'));
+}
+
+interface LoadFlags {
+  readonly imageFile?: string;
+  readonly platform?: readonly string[];
+  readonly resolveRef?: string;
+  readonly os?: string;
+  readonly arch?: string;
+}
+
+interface ExportFlags {
+  readonly output: string;
+  readonly since?: string;
+  readonly platform?: readonly string[];
+}
+
+/** `--os` and `--arch` are the Go server's way; without any the server takes its own. */
+function platformsOf({ platform, os, arch }: LoadFlags, config: Config): readonly string[] {
+  if (platform) return platform;
+  return os === undefined && arch === undefined ? [] : [`${config.os}/${config.arch}`];
+}
+
+function platformOption(description: string): Option {
+  return new Option('--platform <os/arch>', description).argParser<readonly string[]>((value, before) => {
+    const names = value.split(',').map((name) => name.trim());
+    for (const name of names)
+      if (name !== 'all' && !parsePlatform(name))
+        throw new InvalidArgumentError('Expected os/architecture, such as linux/amd64, or all.');
+    return [...(before ?? []), ...names];
+  });
+}
+
+function flag(key: string) {
+  return FLAGS.find((candidate) => candidate.key === key)!;
+}

@@ -1,0 +1,35 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface CommandOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string | Buffer;
+  /** Sent a signal as soon as this stands in what it printed. */
+  readonly interruptAt?: RegExp;
+}
+
+/** Runs `ociregistry`, built, to its end; not on a terminal. */
+export function ociregistry(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...options.env } });
+    const text = { out: '', err: '' };
+    const keep = (name: keyof typeof text) => (chunk: Buffer) => {
+      text[name] += chunk;
+      if (options.interruptAt?.test(text[name])) child.kill('SIGINT');
+    };
+    child.stdout.on('data', keep('out'));
+    child.stderr.on('data', keep('err'));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...text }));
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+  });
+}
