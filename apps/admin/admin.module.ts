@@ -2,8 +2,10 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
 import type { Config } from '#config';
-import type { Log } from '#registry';
+import { Explainer, type Log } from '#registry';
 import type { Stack } from '#stack';
+import { sourceRules } from '../gateway/source-rules.js';
+import { tagRules } from '../gateway/tag-rules.js';
 import { AccessGuard } from './api/access.js';
 import { ContentController } from './api/content.controller.js';
 import { type AdminPorts, PORTS } from './api/ports.js';
@@ -11,19 +13,36 @@ import { ProblemFilter } from './api/problem.js';
 import { PullsController } from './api/pulls.controller.js';
 import { ServerController } from './api/server.controller.js';
 import { StatsController } from './api/stats.controller.js';
+import { UpstreamsController } from './api/upstreams.controller.js';
 import { DEPENDENCIES, HealthController } from './health.controller.js';
 
 /** The admin port of every role: health, REST. */
 @Module({})
 export class AdminModule {
-  static for(config: Config, stack: Pick<Stack, 'catalog' | 'bus' | 'dependencies'>, log: Log): DynamicModule {
+  static for(
+    config: Config,
+    stack: Pick<Stack, 'catalog' | 'bus' | 'dependencies' | 'upstreams' | 'upstream'>,
+    log: Log,
+  ): DynamicModule {
+    const { catalog, bus, upstreams } = stack;
+    const explainer = new Explainer(
+      { catalog, upstreams },
+      { sources: sourceRules(config, stack), airGapped: config.airGapped, tagRule: tagRules(config) },
+    );
     return {
       module: AdminModule,
       imports: [TerminusModule.forRoot({ logger: false })],
-      controllers: [HealthController, StatsController, ContentController, PullsController, ServerController],
+      controllers: [
+        HealthController,
+        StatsController,
+        ContentController,
+        PullsController,
+        ServerController,
+        UpstreamsController,
+      ],
       providers: [
         { provide: DEPENDENCIES, useValue: stack.dependencies },
-        { provide: PORTS, useValue: { config, catalog: stack.catalog, bus: stack.bus } satisfies AdminPorts },
+        { provide: PORTS, useValue: { config, catalog, bus, upstreams, explainer } satisfies AdminPorts },
         { provide: APP_GUARD, useFactory: () => new AccessGuard(config.admin.token) },
         { provide: APP_FILTER, useFactory: () => new ProblemFilter(log) },
       ],

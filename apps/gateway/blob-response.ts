@@ -2,6 +2,7 @@ import type { Sink } from '#blobs';
 import { type Digest, etagMatches, Failure, parseRange, type Repository, type ResolvedRange, resolveRange } from '#oci';
 import type { Registry } from '#registry';
 import { API_VERSION, sendJson } from './json-response.js';
+import { timingOf } from './observation.js';
 import { contextOf, type Exchange } from './pull-api.js';
 
 /** A whole blob or one range of it (WIRE A62-A87). Rejects after the headers only for the caller to cut the connection. */
@@ -19,6 +20,7 @@ export async function sendBlob(
   res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
   const blob = await registry.blob(repository, digest, contextOf(exchange, gone.signal));
   account.hit = blob.cached;
+  account.outcome = blob.origin;
   account.digest = digest;
   const known = req.headers['if-none-match'];
   if (known !== undefined && etagMatches(known, digest)) {
@@ -52,7 +54,7 @@ export async function sendBlob(
   res.end();
 }
 
-function headersOf({ ns }: Exchange, digest: Digest): string[] {
+function headersOf(exchange: Exchange, digest: Digest): string[] {
   const headers = [
     'docker-content-digest',
     digest,
@@ -63,8 +65,9 @@ function headersOf({ ns }: Exchange, digest: Digest): string[] {
     'cache-control',
     'max-age=31536000, immutable',
     ...API_VERSION,
+    ...timingOf(exchange),
   ];
-  if (ns !== undefined) headers.push('oci-namespace', ns);
+  if (exchange.ns !== undefined) headers.push('oci-namespace', exchange.ns);
   return headers;
 }
 

@@ -1,13 +1,13 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
-import { canonicalHost } from '#oci';
-import { AccessTimes, type Log, PullWaits, Registry, type SourceRules } from '#registry';
+import { AccessTimes, type Log, PullWaits, Registry } from '#registry';
 import type { Stack } from '#stack';
 import type { TlsFiles } from './certificates.js';
 import { GatewayServer } from './gateway-server.js';
 import { Observation } from './observation.js';
 import { PublicAddress } from './public-address.js';
 import { PullApi } from './pull-api.js';
+import { sourceRules } from './source-rules.js';
 import { listRule, tagRules } from './tag-rules.js';
 
 const MANIFEST_MEMORY = 64 * 2 ** 20;
@@ -70,6 +70,7 @@ export class GatewayModule {
               address: new PublicAddress(config),
               log,
               observation,
+              serverTiming: config.serverTiming,
             }),
         },
         {
@@ -81,15 +82,6 @@ export class GatewayModule {
       exports: [GatewayServer, Registry, AccessTimes],
     };
   }
-}
-
-function sourceRules(config: Config, { upstream }: Stack): SourceRules {
-  const configured = config.registries.map(({ name }) => canonicalHost(name)!);
-  return {
-    defaultNs: config.defaultNs,
-    configured: new Set(configured),
-    allows: (host) => upstream.allows(host),
-  };
 }
 
 function serverTls({ serverTlsConfig }: Config): TlsFiles | undefined {

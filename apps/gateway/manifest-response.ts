@@ -1,14 +1,12 @@
 import { etagMatches, isDigest } from '#oci';
 import type { ServedManifest } from '#registry';
 import { API_VERSION } from './json-response.js';
+import { timingOf } from './observation.js';
 import type { Exchange } from './pull-api.js';
 
 /** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
-export function sendManifest(
-  { req, res, head, ns, account }: Exchange,
-  reference: string,
-  { manifest, warning }: ServedManifest,
-): void {
+export function sendManifest(exchange: Exchange, reference: string, { manifest, warning }: ServedManifest): void {
+  const { req, res, head, ns, account } = exchange;
   const headers = [
     'content-type',
     manifest.mediaType,
@@ -21,6 +19,7 @@ export function sendManifest(
     'cache-control',
     isDigest(reference) ? 'max-age=31536000, immutable' : 'no-cache',
     ...API_VERSION,
+    ...timingOf(exchange),
   ];
   if (ns !== undefined) headers.push('oci-namespace', ns);
   if (warning !== undefined) headers.push('warning', `299 - "${warning}"`);

@@ -18,8 +18,17 @@ export interface Account {
   digest?: Digest;
   /** Nobody had to be waited for. */
   hit: boolean;
+  /** How the answer came about: `hit`, `stale`, `revalidated`, `stale-on-error`, `joined`, `fetched`. */
+  outcome?: string;
   /** Of the body. */
   bytes: number;
+}
+
+/** Server-Timing (W3C) of an answer that was not a plain hit: how it came about, and the milliseconds until it began. */
+export function timingOf({ timed, account }: Exchange): string[] {
+  const { outcome, started } = account;
+  if (!timed || outcome === undefined || outcome === 'hit') return [];
+  return ['server-timing', `cache;desc="${outcome}";dur=${(performance.now() - started).toFixed(1)}`];
 }
 
 /** Counts, dates and logs what was answered. Synchronous and cheap: it runs on every warm hit. */
@@ -75,14 +84,14 @@ export class Observation {
   }
 
   private line({ req, id, account }: Exchange, status: number, level: 'debug' | 'info', failure?: Failure): void {
-    const { kind, repository, reference, hit, bytes, started } = account;
+    const { kind, repository, reference, hit, outcome, bytes, started } = account;
     this.log[level](
       {
         requestId: id,
         method: req.method,
         ...(kind && repository ? { kind, repository: formatRepository(repository), reference } : { url: req.url }),
         status,
-        ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: hit ? 'hit' : 'miss' }),
+        ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: outcome ?? (hit ? 'hit' : 'miss') }),
         bytes,
         ms: Math.round(performance.now() - started),
         client: req.socket.remoteAddress,

@@ -20,6 +20,8 @@ export interface Exchange {
   /** As the client sent it; echoed (WIRE A37). */
   readonly ns?: string;
   readonly account: Account;
+  /** The client is told how the answer came about. */
+  readonly timed: boolean;
 }
 
 interface PullApiOptions {
@@ -31,6 +33,7 @@ interface PullApiOptions {
   readonly address: PublicAddress;
   readonly log: Log;
   readonly observation: Observation;
+  readonly serverTiming: boolean;
 }
 
 /** Caches that a request may have passed. */
@@ -65,6 +68,7 @@ export class PullApi {
       head: req.method === 'HEAD',
       id: `${this.prefix}-${(++this.count).toString(36)}`,
       account: { started: performance.now(), hit: true, bytes: 0 },
+      timed: this.options.serverTiming,
     };
     try {
       const target = req.url ?? '/';
@@ -131,6 +135,7 @@ export class PullApi {
   private async manifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
     const served = await this.registry.manifest(repository, reference, contextOf(exchange));
     exchange.account.hit = served.origin === 'hit' || served.origin === 'stale';
+    exchange.account.outcome = served.origin;
     sendManifest(exchange, reference, served);
   }
 

@@ -3,6 +3,7 @@ export { badArchive } from './exchange/archive.js';
 export { BUNDLE_FILE, digestsOfMember } from './exchange/bundle.js';
 export { type ExportPlan, exportMembers, planExport } from './exchange/export-images.js';
 export { type ImportReport, importArchive } from './exchange/import-archive.js';
+export { Explainer, type Explanation } from './explain/explainer.js';
 export type { PlatformChoice } from './platform-choice.js';
 export * from './ports.js';
 export { parseImageList } from './preload/image-list.js';

@@ -1,4 +1,5 @@
 import { get } from '../support/client.js';
+import { eventually } from '../support/eventually.js';
 import { type Installation, install, type ServerProcess, stacks } from '../support/servers.js';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.js';
 
@@ -96,5 +97,80 @@ describe.each(stacks())('upstreams on the %s stack', (name) => {
     for (const { digest, size } of more.images[0]!.layers)
       expect((await get(url(mirrored, `app/blobs/${digest}`))).body.length).toBe(size);
     await mirror.start();
+  });
+
+  const admin = async (path: string, body?: object) => {
+    const answer = await fetch(`${system.gateways[0]!.admin}/api/v1/${path}`, {
+      method: body ? 'POST' : 'GET',
+      headers: { 'content-type': 'application/json' },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    const text = await answer.text();
+    return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) };
+  };
+
+  it('an operator pauses an upstream for every puller and lets it go on; what is cached is served', async () => {
+    const main = fakes[0]!;
+    main.addImage({ repository: 'manual', tag: 'cached' });
+    main.addImage({ repository: 'manual', tag: 'v1' });
+    expect((await get(url(main, 'manual/manifests/cached'))).status).toBe(200);
+    expect((await admin(`upstreams/${main.host}/pause`, { seconds: 600 })).status).toBe(204);
+    const paused = await eventually(async () => {
+      const answer = await get(url(main, `manual/manifests/t${Math.random()}`));
+      expect(answer.status).toBe(503);
+      return answer;
+    });
+    expect(JSON.parse(paused.body.toString()).errors[0].detail.reason).toBe(
+      'the upstream registry is paused by the operator',
+    );
+    expect(Number(paused.headers['retry-after'])).toBeGreaterThan(500);
+    const { items } = (await admin('upstreams/states')).body;
+    expect(items.find((state: { upstream: string }) => state.upstream === main.host)).toMatchObject({
+      configured: true,
+      pause: { cause: 'manual', countedOnly: false },
+    });
+    expect((await get(url(main, 'manual/manifests/cached'))).status).toBe(200);
+    expect((await admin(`explain?ref=${main.host}/manual:v1`)).body).toMatchObject({
+      verdict: 'pull',
+      why: ['it is not cached', expect.stringMatching(/^the upstream rests for another \d+ s: an operator paused it$/)],
+    });
+    expect((await admin(`upstreams/${main.host}/resume`, {})).status).toBe(204);
+    await eventually(async () => expect((await get(url(main, 'manual/manifests/v1'))).status).toBe(200));
+    expect((await admin('upstreams/not%20a%20host/pause', { seconds: 1 })).status).toBe(400);
+  });
+
+  it('explains what it would do, and why, without asking anybody', async () => {
+    const main = fakes[0]!;
+    const { root, images } = main.addImage({ repository: 'told', tag: 'v1' });
+    expect((await get(url(main, 'told/manifests/v1'))).status).toBe(200);
+    const parts = images[0]!.layers.length + 1;
+    await eventually(async () =>
+      expect((await admin(`explain?ref=${main.host}/told@${root.digest}`)).body).toMatchObject({
+        verdict: 'serve',
+        why: ['a digest that is cached never needs the upstream'],
+        cached: { digest: root.digest, parts, partsCached: parts },
+      }),
+    );
+    main.requests.clear();
+    await eventually(async () =>
+      expect((await admin(`explain?ref=${main.host}/told:v1`)).body).toMatchObject({
+        reference: `${main.host}/told:v1`,
+        verdict: 'ask',
+        tag: { freshness: 'expired', freshFor: 1000 },
+      }),
+    );
+    expect((await admin(`explain?ref=${main.host}/none:v1`)).body).toMatchObject({ verdict: 'pull' });
+    expect((await admin('explain?ref=example.com/a:v1')).body).toMatchObject({ verdict: 'refuse' });
+    expect((await admin('explain?ref=A')).status).toBe(400);
+    expect(main.requests.length).toBe(0);
+  });
+
+  it('tells in Server-Timing how an answer came about that was not simply cached', async () => {
+    const main = fakes[0]!;
+    const { images } = main.addImage({ repository: 'timed', tag: 'v1' });
+    const timing = async (path: string) => (await get(url(main, path))).headers['server-timing'];
+    expect(await timing('timed/manifests/v1')).toMatch(/^cache;desc="fetched";dur=[0-9.]+$/);
+    expect(await timing(`timed/manifests/${images[0]!.digest}`)).toBeUndefined();
+    await eventually(async () => expect(await timing('timed/manifests/v1')).toMatch(/^cache;desc="revalidated";dur=/));
   });
 });

@@ -161,6 +161,63 @@ export const Upstream = model(
   }),
 );
 
+const milliseconds = z.number().meta({ description: 'Milliseconds.' });
+
+export const UpstreamState = model(
+  'UpstreamState',
+  z.object({
+    upstream: z.string().meta({ description: 'Host of an upstream or of a mirror.' }),
+    configured: z.boolean(),
+    pause: z
+      .object({
+        cause: z.enum(['rate-limited', 'exhausted', 'manual']),
+        remaining: milliseconds,
+        countedOnly: z.boolean().meta({ description: 'Requests that the upstream does not count go on.' }),
+      })
+      .optional(),
+    failingFor: milliseconds.optional().meta({ description: 'Some puller leaves it alone after repeated failures.' }),
+    quota: z
+      .object({
+        limit: z.int(),
+        remaining: z.int(),
+        window: z.int().optional().meta({ description: 'Seconds.' }),
+        reset: z.int().optional().meta({ description: 'Seconds, counted from when it was told.' }),
+        age: milliseconds,
+      })
+      .optional()
+      .meta({ description: 'Its rate limit, as it told last.' }),
+  }),
+);
+
+export const Explanation = model(
+  'Explanation',
+  z.object({
+    reference: z.string(),
+    verdict: z.enum(['serve', 'revalidate', 'ask', 'pull', 'refuse']).meta({
+      description:
+        'serve: from the cache. revalidate: from the cache, the upstream is asked afterwards. ask: the upstream is asked first. pull: it is fetched. refuse: nobody is asked.',
+    }),
+    why: z.array(z.string()),
+    cached: z
+      .object({ digest, mediaType: z.string(), size: bytes, parts: z.int(), partsCached: z.int() })
+      .optional()
+      .meta({ description: 'The manifest, and how many of the parts it names are cached.' }),
+    tag: z
+      .object({
+        freshness: z.enum(['fresh', 'stale', 'expired']),
+        age: milliseconds,
+        freshFor: milliseconds.optional(),
+        staleFor: milliseconds.optional(),
+      })
+      .optional(),
+    upstream: UpstreamState.optional(),
+    pull: z
+      .object({ state: z.enum(['running', 'finished']), failure: z.string().optional(), age: milliseconds })
+      .optional()
+      .meta({ description: 'The pull of this manifest that runs, or how the last one ended.' }),
+  }),
+);
+
 const used = {
   hits: z.int().meta({ description: 'Requests answered without waiting for the upstream.' }),
   misses: z.int(),

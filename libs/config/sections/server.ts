@@ -137,6 +137,10 @@ export const server = {
       description:
         'Path that clients put before or after `/v2`: `/PREFIX/v2/...` and `/v2/PREFIX/...` are answered as `/v2/...`.',
     }),
+  serverTiming: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'Tell clients in `Server-Timing` how an answer came about that was not simply cached.' }),
   publicUrl: url('http', 'https').optional().meta({
     description: 'URL under which clients reach the registry; its path is one that a proxy in front takes away.',
   }),

@@ -41,7 +41,10 @@ describe('PullWaits', () => {
     const callers = [waits.wait(request), waits.wait(request)];
     await new Promise(setImmediate);
     end(bus);
-    expect(await Promise.all(callers)).toEqual([{ state: 'finished' }, { state: 'finished' }]);
+    expect(await Promise.all(callers)).toEqual([
+      { state: 'finished', shared: false },
+      { state: 'finished', shared: true },
+    ]);
     expect(bus.asked).toBe(1);
     expect(waits.size).toBe(0);
   });
@@ -82,6 +85,6 @@ describe('PullWaits', () => {
     const wait = waits.wait(request);
     while (bus.asked < 3) await new Promise((resolve) => setTimeout(resolve, 5));
     end(bus);
-    expect(await wait).toEqual({ state: 'finished' });
+    expect(await wait).toMatchObject({ state: 'finished' });
   });
 });

@@ -30,10 +30,11 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
+/** `shared`: the pull was asked for before by another request. */
 export type Outcome =
   /** `size`: of a blob, in bytes, where the one who finished told it. */
-  | { readonly state: 'finished'; readonly size?: number }
-  | { readonly state: 'running'; readonly transfer: RunningTransfer };
+  | { readonly state: 'finished'; readonly shared: boolean; readonly size?: number }
+  | { readonly state: 'running'; readonly shared: boolean; readonly transfer: RunningTransfer };
 
 const AFTER_END_MS = 50;
 const EARLY_LOOKS_MS = [20, 300];
@@ -106,13 +107,18 @@ export class PullWaits {
       if (first) this.publish(wait, options.patient === true);
       for (;;) {
         const changed = wait.changed.promise;
+        const shared = !first || !wait.queued;
         if (wait.finished) {
           if (wait.finished.failure) throw Failure.from(wait.finished.failure);
-          return { state: 'finished', ...(wait.finished.size === undefined ? {} : { size: wait.finished.size }) };
+          return {
+            state: 'finished',
+            shared,
+            ...(wait.finished.size === undefined ? {} : { size: wait.finished.size }),
+          };
         }
         if (options.attach && wait.relay) {
           const transfer = await this.attach(wait, wait.relay, options.signal);
-          if (transfer) return { state: 'running', transfer };
+          if (transfer) return { state: 'running', shared, transfer };
           continue;
         }
         await unless(options.signal, Promise.race([changed, expired.promise]));

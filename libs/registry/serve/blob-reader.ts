@@ -24,9 +24,14 @@ export class BlobReader {
     /** Bytes. */
     readonly size: number,
     private place: Place,
-    /** Nothing had to be fetched for it. */
-    readonly cached = false,
+    /** How it comes to the client: nothing had to be fetched; a fetch of others is shared; it is fetched for this one. */
+    readonly origin: 'hit' | 'joined' | 'fetched' = 'fetched',
   ) {}
+
+  /** Nothing had to be fetched for it. */
+  get cached(): boolean {
+    return this.origin === 'hit';
+  }
 
   /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {

@@ -93,19 +93,21 @@ export class Registry {
     const request = this.request({ kind: 'blob', repository, digest }, 'client', context);
     if (known !== undefined) {
       this.facts.addBlob(repository, digest, known);
-      return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' }, true);
+      return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' }, 'hit');
     }
     this.refuseKnownNo(repository, digest, 'BLOB_UNKNOWN');
     const outcome = await this.remembering(repository, digest, () =>
       waits.wait(request, { attach: true, signal: context.signal }),
     );
+    const origin = outcome.shared ? 'joined' : 'fetched';
     if (outcome.state === 'running') {
-      return new BlobReader(this.ports, this.facts, request, await outcome.transfer.size(), outcome);
+      const size = await outcome.transfer.size();
+      return new BlobReader(this.ports, this.facts, request, size, outcome, origin);
     }
     const size = outcome.size ?? (await catalog.findBlob(repository, digest))?.size ?? (await blobs.stat(digest))?.size;
     if (size === undefined) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
     this.facts.addBlob(repository, digest, size);
-    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' });
+    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin);
   }
 
   close(): void {
