@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
-import { DOWNLOAD_DEFAULTS, type Log, PullWorker } from '#registry';
+import { canonicalHost } from '#oci';
+import { type ContentRule, ContentRules, DOWNLOAD_DEFAULTS, type Log, PullWorker } from '#registry';
 import { RelayServer } from '#relay';
 import type { Stack } from '#stack';
 import { PullController } from './pull.controller.js';
@@ -22,7 +23,7 @@ export class PullerModule {
           provide: PullWorker,
           useFactory: () =>
             new PullWorker(
-              { ...stack, log },
+              { ...stack, content: contentRules(config), log },
               {
                 worker: randomUUID(),
                 lease: config.pulls.lease,
@@ -42,4 +43,15 @@ export class PullerModule {
       exports: [PullWorker, RelayServer],
     };
   }
+}
+
+function contentRules({ registries }: Config): ContentRules {
+  return new ContentRules(
+    new Map(
+      registries.flatMap(({ name, content }): [string, ContentRule][] => {
+        const host = canonicalHost(name);
+        return host && content ? [[host, content]] : [];
+      }),
+    ),
+  );
 }

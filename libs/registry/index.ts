@@ -1,3 +1,4 @@
+export { type ContentRule, ContentRules } from './content-rules.js';
 export type { ArchiveEntry, Aside, Scratch } from './exchange/archive.js';
 export { badArchive } from './exchange/archive.js';
 export { BUNDLE_FILE, digestsOfMember } from './exchange/bundle.js';

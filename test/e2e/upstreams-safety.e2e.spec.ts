@@ -28,7 +28,17 @@ describe.each(stacks())('what an upstream may lead to, and what may be shared, o
     await new Promise<void>((resolve) => canary.listen(0, '127.0.0.1', resolve));
     port = (canary.address() as { port: number }).port;
     [upstream, other] = await Promise.all([startFakeUpstream(), startFakeUpstream()]);
-    system = await install(name, [upstream.host, other.host], { upstreams: { allowUnlisted: true } });
+    system = await install(name, [], {
+      registries: [
+        { name: upstream.host, scheme: 'http' },
+        {
+          name: other.host,
+          scheme: 'http',
+          content: { maxBlob: '100KB', mediaTypes: ['application/vnd.oci.image.*'] },
+        },
+      ],
+      upstreams: { allowUnlisted: true },
+    });
   });
   afterAll(async () => {
     await system?.stop();
@@ -125,6 +135,22 @@ describe.each(stacks())('what an upstream may lead to, and what may be shared, o
       ] as const)
         expect([path, (await get(`${base}/${path}`, options)).status]).toEqual([path, 404]);
     }
+  });
+
+  it('content rules: a vetoed manifest is 403 with the reason, a large blob too, and nothing of them is stored', async () => {
+    other.addImage({ repository: 'large', tag: 'v1', layers: [200_000] });
+    other.addImage({ repository: 'docker', tag: 'v1', mediaTypes: 'docker' });
+    const blob = other.addBlob('large', { size: 150_000, seed: 3 });
+    other.requests.clear();
+    for (const [path, reason] of [
+      ['large/manifests/v1', /^refused by the rules of this cache: a blob has \d+ bytes, and 100000 are allowed/],
+      [`large/blobs/${blob.digest}`, /a blob has 150000 bytes/],
+      ['docker/manifests/v1', /the media type application\/vnd\.docker\..* is not allowed from this upstream/],
+    ] as const) {
+      const answer = await at(`${other.host}/${path}`);
+      expect([path, answer.status, reasonOf(answer)]).toEqual([path, 403, expect.stringMatching(reason)]);
+    }
+    expect(other.requests.gets(/blobs/)).toBe(1);
   });
 
   it('C39: the same name at two upstreams is two images', async () => {

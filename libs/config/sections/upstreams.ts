@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { canonicalHost } from '#oci';
-import { duration, file, secret, url, word } from '../values.js';
+import { duration, file, parseSize, secret, url, word } from '../values.js';
 
 const host = z
   .string({ error: 'expected host or host:port' })
@@ -45,6 +45,18 @@ const tls = z
 
 const scheme = word('https', 'http').prefault('https');
 
+const bytes = (description: string) =>
+  z
+    .union([z.string(), z.number()])
+    .transform((value, context): number => {
+      const parsed = parseSize(String(value).trim());
+      if (parsed !== undefined && parsed > 0) return parsed;
+      context.addIssue({ code: 'custom', message: 'expected a size such as 500MB or 10GiB' });
+      return z.NEVER;
+    })
+    .optional()
+    .meta({ description });
+
 const registry = z.strictObject({
   name: host.meta({ description: 'Host, or host:port, as clients name it.' }),
   description: z.string().optional().meta({ description: 'For people.' }),
@@ -67,6 +79,18 @@ const registry = z.strictObject({
     )
     .default([])
     .meta({ description: 'Other endpoints of the same content, tried first.' }),
+  content: z
+    .strictObject({
+      maxManifest: bytes('Largest manifest; never more than 4 MiB.'),
+      maxBlob: bytes('Largest config or layer.'),
+      mediaTypes: z
+        .array(z.string().regex(/^[\w.+-]+\/[\w.+-]*\*?$/, 'expected a media type, with `*` at the end for any rest'))
+        .min(1)
+        .optional()
+        .meta({ description: 'Allowed types of manifests, configs and layers; `*` at the end stands for any rest.' }),
+    })
+    .optional()
+    .meta({ description: 'What is taken from it; else a pull is refused with 403 and nothing is stored.' }),
   maxConcurrency: z.int().min(1).optional().meta({ description: 'Most requests of one puller at a time.' }),
   requestsPerSecond: z.number().positive().optional().meta({ description: 'Most requests of one puller a second.' }),
   proxy: url('http', 'https').optional().meta({

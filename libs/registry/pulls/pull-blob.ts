@@ -19,7 +19,7 @@ export async function pullBlob(
   ports: WorkerPorts,
   options: WorkerOptions,
 ): Promise<number> {
-  const { catalog, blobs, upstream } = ports;
+  const { catalog, blobs, content, upstream } = ports;
   const { repository, digest } = target;
   const known = pull.again ? await catalog.knowBlob(repository, digest) : pull.known;
   if (known.held !== undefined) return known.held;
@@ -28,6 +28,7 @@ export async function pullBlob(
   // An earlier attempt may have died between "bytes stored" and "row committed". Bytes of another length were damaged.
   const stored = known.stored ?? (pull.again ? (await blobs.stat(digest))?.size : undefined);
   if (stored !== undefined && (size === undefined || stored === size)) {
+    await content.blob(repository, digest, stored);
     await upstream.headBlob(repository, digest, pull.call);
     await catalog.storeBlob(repository, digest, stored);
     return stored;
@@ -43,7 +44,7 @@ async function transfer(
   pull: Pull,
   { repository, digest }: BlobTarget,
   size: number | undefined,
-  { blobs, upstream, transfers }: WorkerPorts,
+  { blobs, content, upstream, transfers }: WorkerPorts,
   options: WorkerOptions,
 ): Promise<number> {
   let unread: NodeJS.Timeout | undefined;
@@ -52,7 +53,16 @@ async function transfer(
     repository,
     digest,
     blobs,
-    (span, call) => upstream.getBlob(repository, digest, span, { ...pull.call, ...call }),
+    async (span, call) => {
+      const body = await upstream.getBlob(repository, digest, span, { ...pull.call, ...call });
+      try {
+        await content.blob(repository, digest, size ?? body.size);
+        return body;
+      } catch (error) {
+        body.abort();
+        throw error;
+      }
+    },
     options.download,
     {
       onEvent: (event) => pull.log.debug({ key: pull.event.key, requestId: pull.event.requestId, event }, 'transfer'),

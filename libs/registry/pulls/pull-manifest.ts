@@ -42,6 +42,7 @@ export async function pullManifest(
   }
   const fetched = await upstream.getManifest(repository, reference, pull.call);
   const parsed = parseManifest(fetched.bytes, fetched.mediaType);
+  await ports.content.manifest(repository, fetched, parsed);
   await catalog.storeManifest(repository, manifestFacts(fetched, parsed), byDigest ? undefined : reference);
   if (!byDigest) tellTag(ports, target, fetched.digest);
   if (options.prefetch.enabled && pull.event.cause !== 'revalidate')

@@ -5,6 +5,7 @@ import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAdd
 import type { Catalog, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord } from '#oci';
 import type { Upstream } from '#upstream';
+import type { ContentChecks } from '../content-rules.js';
 import type { Log } from '../ports.js';
 import type { DownloadOptions } from '../transfers/download.js';
 import type { Transfers } from '../transfers/transfers.js';
@@ -37,6 +38,7 @@ export interface WorkerPorts {
   readonly bus: Bus;
   readonly upstream: Upstream;
   readonly transfers: Transfers;
+  readonly content: ContentChecks;
   readonly log: Log;
 }
 
