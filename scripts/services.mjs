@@ -44,6 +44,11 @@ const goModules = {
     versionArgument: 'version',
     accepts: (version) => /\b0\.22\./.test(version),
   },
+  // CNCF distribution 3; Debian's docker-registry is 2.8.
+  registry: {
+    module: 'github.com/distribution/distribution/v3/cmd/registry@v3.1.1',
+    accepts: (version) => /distribution\/v3 v3\.1\./.test(version),
+  },
 };
 
 /** PostgreSQL builds from npm, for majors that the system does not have. */
