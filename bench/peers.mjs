@@ -103,16 +103,24 @@ ${server(port)}}
   return serving(name, url, `${url}/ready`, `${name}.conf`, folder, 'nginx', ['-c', file, '-p', folder]);
 }
 
-/** This repository's server, started as a user does, with its defaults; `upstream` is `host:port` of a plain HTTP registry. */
-export async function startOurs(folder, { upstream }) {
+/**
+ * This repository's server, started as a user does, with its defaults; `upstream` (and each of `also`) is `host:port` of a plain HTTP
+ * registry, `more` is configuration, `data` the name of its directory.
+ */
+export async function startOurs(folder, { upstream, also = [], more = {}, data = 'ociregistry-data' }) {
   const [port, adminPort] = [await freePort(), await freePort()];
-  const dataDir = join(folder, 'ociregistry-data');
+  const dataDir = join(folder, data);
   const config = {
     host: '127.0.0.1',
     port,
     adminPort,
     dataDir,
-    registries: [{ name: upstream, description: 'the upstream of this bench', scheme: 'http' }],
+    registries: [upstream, ...also].map((name) => ({
+      name,
+      description: 'the upstream of this bench',
+      scheme: 'http',
+    })),
+    ...more,
   };
   const file = write(folder, 'ociregistry', config);
   const args = [program, 'serve', '--config-file', file];

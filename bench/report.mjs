@@ -1,11 +1,11 @@
 /** The summaries of a bench as Markdown tables, one for each case. */
 export function tables({ name, unit, cases }) {
-  return cases
-    .map(
-      ({ name: title, summary }) =>
-        `${name}, ${title}\n\n${unit === 'cold blob' ? coldTable(summary) : warmTable(summary, unit)}`,
-    )
-    .join('\n');
+  return cases.map(({ name: title, summary }) => `${name}, ${title}\n\n${tableOf(summary, unit)}`).join('\n');
+}
+
+function tableOf(summary, unit) {
+  if (unit === 'side by side') return markdown(Object.keys(summary[0]), summary.map(Object.values));
+  return unit === 'cold blob' ? coldTable(summary) : warmTable(summary, unit);
 }
 
 function warmTable(summary, unit) {

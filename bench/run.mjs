@@ -13,6 +13,8 @@ import { Content } from './content.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
 import { stopAll } from './processes.mjs';
 import { tables } from './report.mjs';
+import { revalidate } from './revalidate.mjs';
+import { tokens } from './tokens.mjs';
 import { walk } from './walk.mjs';
 import { warmBlobLarge } from './warm-blob-large.mjs';
 import { warmBlobSmall } from './warm-blob-small.mjs';
@@ -25,6 +27,8 @@ const BENCHES = {
   walk,
   'cold-single': coldSingle,
   'cold-herd': coldHerd,
+  revalidate,
+  tokens,
   'cold-many': coldMany,
 };
 const results = fileURLToPath(new URL('results', import.meta.url));

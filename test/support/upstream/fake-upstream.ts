@@ -16,6 +16,8 @@ export interface FakeUpstreamOptions {
   readonly tls?: boolean | Certificates;
   /** Asks for a client certificate of the same authority and accepts no other. */
   readonly clientCertificates?: boolean;
+  /** Default any free one. */
+  readonly port?: number;
   /** Shared content. Default: its own, empty. */
   readonly content?: Content;
 }
@@ -33,6 +35,8 @@ export interface FakeUpstream {
   readonly requests: RequestLog;
   readonly tokens: TokenIssuer;
   auth: AuthOptions;
+  /** Answers requests that are about the fake itself, as JSON; undefined for all others. They are not logged. */
+  onControl?: (method: string, path: string) => unknown;
   /** Connections accepted so far. */
   readonly connections: number;
   addImage: Content['addImage'];
@@ -58,12 +62,14 @@ class Fake implements FakeUpstream {
   readonly tokens: TokenIssuer;
   readonly certificates?: Certificates;
   auth: AuthOptions;
-  port = 0;
+  onControl?: FakeUpstream['onControl'];
+  port: number;
   connections = 0;
   private server?: Server;
   private readonly numbers = new WeakMap<Socket, number>();
 
   constructor(private readonly options: FakeUpstreamOptions) {
+    this.port = options.port ?? 0;
     this.content = options.content ?? new Content();
     this.auth = options.auth ?? { scheme: 'anonymous' };
     this.tokens = (this.auth.scheme === 'bearer' && this.auth.issuer) || new TokenIssuer();
@@ -119,6 +125,8 @@ class Fake implements FakeUpstream {
     const url = request.url ?? '/';
     const mark = url.indexOf('?');
     const path = mark < 0 ? url : url.slice(0, mark);
+    const control = this.onControl?.(request.method ?? '', path);
+    if (control !== undefined) return void response.end(JSON.stringify(control));
     const entry: LoggedRequest = {
       method: request.method ?? '',
       path,
