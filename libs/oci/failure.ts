@@ -21,7 +21,7 @@ export const FAILURES = {
   UPSTREAM_PAUSED: {
     code: 'UNAVAILABLE',
     status: 503,
-    message: 'the upstream registry is paused after repeated failures',
+    message: 'the upstream registry is paused',
   },
   LOOP: { code: 'UNSUPPORTED', status: 508, message: 'this request has come from this server itself' },
   UPSTREAM_TIMEOUT: { code: 'UNKNOWN', status: 504, message: 'the upstream registry did not answer in time' },

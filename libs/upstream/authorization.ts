@@ -52,9 +52,9 @@ export class Authorization {
       answer.discard();
       throw error;
     });
-    if (next === undefined || next === shown) return answer;
-    // Only what has worked, so that a bad challenge of one repository does not stand in the way of others.
+    // Not before, so that a challenge of one repository that leads nowhere does not stand in the way of others.
     this.remember(request, challenged);
+    if (next === undefined || next === shown) return answer;
     answer.discard();
     return this.transport.send(withAuthorization(request, next));
   }

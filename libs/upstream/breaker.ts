@@ -28,7 +28,11 @@ export class Breaker {
       const left = this.until - Date.now();
       if (left > 0 || this.probing) {
         const retryAfter = Math.max(1, Math.ceil(left / 1000));
-        throw new Failure('UPSTREAM_PAUSED', undefined, { origin: 'upstream', retryable: true, retryAfter });
+        throw new Failure('UPSTREAM_PAUSED', 'the upstream registry is paused after repeated failures', {
+          origin: 'upstream',
+          retryable: true,
+          retryAfter,
+        });
       }
       this.probing = true;
     }

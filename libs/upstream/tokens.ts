@@ -96,6 +96,12 @@ export class Tokens {
       answer.discard();
       if (answer.status === 429) throw rateLimited(answer);
       if (answer.status === 400 || answer.status === 401 || answer.status === 403) throw denied();
+      // That the token service is not there says nothing about the manifest.
+      if (answer.status < 500)
+        throw upstreamFailure(
+          'UPSTREAM_ERROR',
+          `the token service of the upstream registry answered with status ${answer.status}`,
+        );
       throw statusFailure(answer, 'MANIFEST_UNKNOWN');
     }
     const bytes = await readBody(answer, MAX_REPLY);

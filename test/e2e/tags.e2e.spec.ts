@@ -99,7 +99,8 @@ describe.each(stacks())('tags on the %s stack', (name) => {
     const first = move('expired/app', 1).root.digest;
     expect(digestOf(await at('expired/app/manifests/v1'))).toBe(first);
     const second = move('expired/app', 2).root.digest;
-    expect(digestOf(await at('expired/app/manifests/v1'))).toBe(second);
+    // A machine that is too slow for the upstream's word within its bound serves the old one with a Warning, for a while.
+    await eventually(async () => expect(digestOf(await at('expired/app/manifests/v1'))).toBe(second));
     upstream.faults.add({ path: /expired/, status: 500 });
     upstream.requests.clear();
     for (let i = 0; i < 5; i++) {
