@@ -29,7 +29,10 @@ export class Traffic {
   observe(kind: Kind, outcome: 'hit' | 'miss' | 'failure', seconds: number): void {
     const key = `${kind} ${outcome}`;
     let distribution = this.latency.get(key);
-    if (!distribution) this.latency.set(key, (distribution = new Distribution()));
+    if (!distribution) {
+      distribution = new Distribution();
+      this.latency.set(key, distribution);
+    }
     distribution.observe(seconds);
   }
 
