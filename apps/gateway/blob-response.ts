@@ -3,7 +3,28 @@ import { type Digest, etagMatches, Failure, parseRange, type Repository, type Re
 import type { Registry } from '#registry';
 import { API_VERSION, sendJson } from './json-response.js';
 import { timingOf } from './observation.js';
-import { contextOf, type Exchange } from './pull-api.js';
+import { contextOf, type Exchange, leaving } from './pull-api.js';
+
+/** What is to be sent: the answer's head, and of a body its place. */
+interface Plan {
+  readonly status: number;
+  readonly headers: string[];
+  readonly span?: ResolvedRange;
+}
+
+/** A blob from memory. */
+export function sendBlobBytes(exchange: Exchange, repository: Repository, digest: Digest, bytes: Buffer): void {
+  const { res, account } = exchange;
+  describe(exchange, repository, digest);
+  account.digest = digest;
+  const plan = planOf(exchange, digest, bytes.length);
+  if (!plan) return;
+  res.writeHead(plan.status, plan.headers);
+  if (!plan.span) return void res.end();
+  account.bytes += plan.span.length;
+  const { offset, length } = plan.span;
+  res.end(length === bytes.length ? bytes : bytes.subarray(offset, offset + length));
+}
 
 /** A whole blob or one range of it (WIRE A62-A87). Rejects after the headers only for the caller to cut the connection. */
 export async function sendBlob(
@@ -12,29 +33,42 @@ export async function sendBlob(
   digest: Digest,
   registry: Registry,
 ): Promise<void> {
-  const { req, res, head, account } = exchange;
-  account.kind = 'blob';
-  account.repository = repository;
-  account.reference = digest;
-  const gone = new AbortController();
-  res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
-  const blob = await registry.blob(repository, digest, contextOf(exchange, gone.signal));
+  const { res, account } = exchange;
+  describe(exchange, repository, digest);
+  const signal = leaving(res);
+  const blob = await registry.blob(repository, digest, contextOf(exchange, signal));
   account.hit = blob.cached;
   account.outcome = blob.origin;
   account.digest = digest;
+  const plan = planOf(exchange, digest, blob.size);
+  if (!plan) return;
+  if (plan.span) {
+    const sink = new ResponseSink(exchange, plan.status, plan.headers);
+    await blob.read(plan.span, sink, { signal, bounded: !plan.span.openEnded });
+  } else res.writeHead(plan.status, plan.headers);
+  res.end();
+}
+
+function describe({ account }: Exchange, repository: Repository, digest: Digest): void {
+  account.kind = 'blob';
+  account.repository = repository;
+  account.reference = digest;
+}
+
+/** Undefined when it was answered already. */
+function planOf(exchange: Exchange, digest: Digest, size: number): Plan | undefined {
+  const { req, head } = exchange;
   const known = req.headers['if-none-match'];
-  if (known !== undefined && etagMatches(known, digest)) {
-    res.writeHead(304, headersOf(exchange, digest)).end();
-    return;
-  }
-  const range = head ? undefined : rangeOf(exchange, digest, blob.size);
+  if (known !== undefined && etagMatches(known, digest)) return { status: 304, headers: headersOf(exchange, digest) };
+  const range = head ? undefined : rangeOf(exchange, digest, size);
   if (range === 'unsatisfiable') {
     const body = JSON.stringify({
       errors: [{ code: 'UNSUPPORTED', message: 'requested range not satisfiable', detail: null }],
     });
-    return sendJson(exchange, 416, body, ['content-range', `bytes */${blob.size}`]);
+    sendJson(exchange, 416, body, ['content-range', `bytes */${size}`]);
+    return undefined;
   }
-  const span = range ?? { offset: 0, length: blob.size, openEnded: true };
+  const span = range ?? { offset: 0, length: size, openEnded: true };
   const headers = [
     'content-type',
     'application/octet-stream',
@@ -42,16 +76,10 @@ export async function sendBlob(
     String(span.length),
     ...headersOf(exchange, digest),
   ];
-  if (range) headers.push('content-range', `bytes ${span.offset}-${span.offset + span.length - 1}/${blob.size}`);
-  if (head || span.length === 0) {
-    res.writeHead(200, headers).end();
-    return;
-  }
-  await blob.read(span, new ResponseSink(exchange, range ? 206 : 200, headers), {
-    signal: gone.signal,
-    bounded: !span.openEnded,
-  });
-  res.end();
+  if (head || span.length === 0) return { status: 200, headers };
+  if (!range) return { status: 200, headers, span };
+  headers.push('content-range', `bytes ${span.offset}-${span.offset + span.length - 1}/${size}`);
+  return { status: 206, headers, span };
 }
 
 function headersOf(exchange: Exchange, digest: Digest): string[] {

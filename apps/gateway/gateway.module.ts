@@ -11,6 +11,7 @@ import { sourceRules } from './source-rules.js';
 import { listRule, tagRules } from './tag-rules.js';
 
 const MANIFEST_MEMORY = 64 * 2 ** 20;
+const BLOB_MEMORY = 32 * 2 ** 20;
 const TAG_MEMORY_MS = 2000;
 const NEGATIVE_MS = 5000;
 /** Between two questions about a tag that an upstream does not answer. */
@@ -41,6 +42,7 @@ export class GatewayModule {
                 airGapped: config.airGapped,
                 facts: {
                   manifestBytes: MANIFEST_MEMORY,
+                  blobBytes: BLOB_MEMORY,
                   tagTtl: TAG_MEMORY_MS,
                   negativeTtl: NEGATIVE_MS,
                   retryAfter: RETRY_MS,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Failure, isApiPath, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
 import { type Log, namesFor, Registry, type RequestContext, resolveSource, type SourceRules } from '#registry';
-import { sendBlob } from './blob-response.js';
+import { sendBlob, sendBlobBytes } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
 import { sendCatalog, sendReferrers, sendTags } from './list-response.js';
@@ -45,9 +45,15 @@ export function contextOf({ id, req, res }: Exchange, signal?: AbortSignal): Req
   return { requestId: id, signal: signal ?? leaving(res), ...(via === undefined ? {} : { via: via.slice(0, 1024) }) };
 }
 
-function leaving(res: ServerResponse): AbortSignal {
+/** Not one for each request: an error captures its stack, which most requests never need. */
+const CLIENT_LEFT = new Failure('UNAVAILABLE', 'the client left');
+
+/** Aborts when the client closes the connection before it has the whole answer. */
+export function leaving(res: ServerResponse): AbortSignal {
   const gone = new AbortController();
-  res.once('close', () => gone.abort(new Failure('UNAVAILABLE', 'the client left')));
+  res.once('close', () => {
+    if (!res.writableFinished) gone.abort(CLIENT_LEFT);
+  });
   return gone.signal;
 }
 
@@ -107,8 +113,12 @@ export class PullApi {
         if (recalled) return void sendManifest(exchange, route.reference, { manifest: recalled, origin: 'hit' });
         return this.manifest(exchange, repository, route.reference);
       }
-      case 'blob':
-        return sendBlob(exchange, this.source(exchange, route.name, route.ns), route.digest, this.registry);
+      case 'blob': {
+        const repository = this.source(exchange, route.name, route.ns);
+        const recalled = this.registry.recallBlob(repository, route.digest);
+        if (recalled) return void sendBlobBytes(exchange, repository, route.digest, recalled);
+        return sendBlob(exchange, repository, route.digest, this.registry);
+      }
       default:
         return this.list(exchange, route);
     }

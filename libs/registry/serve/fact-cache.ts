@@ -5,6 +5,8 @@ import type { Digest, FailureRecord, Repository } from '#oci';
 export interface FactCacheOptions {
   /** Bytes of manifests. */
   readonly manifestBytes: number;
+  /** Bytes of small blobs. */
+  readonly blobBytes: number;
   /** Milliseconds that a tag is believed without a look at the catalog; a signal ends it earlier. */
   readonly tagTtl: number;
   /** Milliseconds that an upstream's "no" is remembered. */
@@ -24,6 +26,8 @@ interface RememberedTag extends TagRecord {
 export class FactCache {
   private readonly manifests: LRUCache<string, ManifestRecord>;
   private readonly blobs = new LRUCache<string, number>({ max: 200_000 });
+  /** By digest: bytes are shared, and whether a repository may have them is in `blobs`. */
+  private readonly smallBlobs: LRUCache<Digest, Buffer>;
   private readonly tags: LRUCache<string, RememberedTag>;
   private readonly noes: LRUCache<string, FailureRecord>;
   private readonly asked: LRUCache<string, true>;
@@ -34,6 +38,10 @@ export class FactCache {
       maxSize: options.manifestBytes,
       // A record costs more than its bytes.
       sizeCalculation: (manifest) => manifest.bytes.length + 512,
+    });
+    this.smallBlobs = new LRUCache({
+      maxSize: options.blobBytes,
+      sizeCalculation: (bytes) => bytes.length + 256,
     });
     this.tags = new LRUCache({ max: 100_000, ttl: options.tagTtl });
     this.noes = new LRUCache({ max: 10_000, ttl: options.negativeTtl });
@@ -57,8 +65,18 @@ export class FactCache {
     this.blobs.set(key(repository, digest), size);
   }
 
+  /** The whole blob, if this repository holds it. */
+  blobBytes(repository: Repository, digest: Digest): Buffer | undefined {
+    return this.blobs.has(key(repository, digest)) ? this.smallBlobs.get(digest) : undefined;
+  }
+
+  addBlobBytes(digest: Digest, bytes: Buffer): void {
+    this.smallBlobs.set(digest, bytes);
+  }
+
   removeBlob(repository: Repository, digest: Digest): void {
     this.blobs.delete(key(repository, digest));
+    this.smallBlobs.delete(digest);
   }
 
   /** With `age` as of now, in ms. */
@@ -104,6 +122,7 @@ export class FactCache {
   /** Content was pruned: every repository's memory of these digests goes. Rare, so a scan is fine. */
   removeContents(digests: readonly Digest[]): void {
     const gone = new Set<string>(digests);
+    for (const digest of digests) this.smallBlobs.delete(digest);
     for (const cache of [this.manifests, this.blobs]) {
       for (const k of [...cache.keys()]) if (gone.has(k.slice(k.lastIndexOf('@') + 1))) cache.delete(k);
     }
