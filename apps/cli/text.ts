@@ -25,13 +25,3 @@ export function durationText(ms: number): string {
     .map(([value, unit]) => `${value}${unit}`)
     .join('');
 }
-
-/** Columns two spaces apart; the last one is not padded. Control characters of what others wrote are shown as `?`. */
-export function tableText(rows: readonly (readonly string[])[]): string {
-  const clean = rows.map((row) => row.map((cell) => cell.replace(/\p{Cc}/gu, '?')));
-  const widths: number[] = [];
-  for (const row of clean) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  return clean
-    .map((row) => `${row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!))).join('  ')}\n`)
-    .join('');
-}

@@ -67,8 +67,13 @@ describe.each(stacks())('the wire of the %s stack', (name) => {
   const head = (target: string, headers: readonly string[] = []) => ask(target, headers, 'HEAD');
   const errorOf = (answer: RawAnswer) => [answer.status, JSON.parse(answer.body.toString()).errors[0].code];
   /** All headers but Date. */
+  // What changes from answer to answer is left to the document.
   const headersOf = ({ headers }: RawAnswer) =>
-    Object.fromEntries(headers.map(([key, value]) => [key.toLowerCase(), value]).filter(([key]) => key !== 'date'));
+    Object.fromEntries(
+      headers
+        .map(([key, value]) => [key.toLowerCase(), value])
+        .filter(([key]) => key !== 'date' && key !== 'server-timing'),
+    );
   const bytesOf = (blob: BlobSource) => Buffer.concat([...blob.chunks(0, blob.size)]);
   const image = (repository: string, tag = 'v1') => upstream.addImage({ repository, tag });
   const blob = (repository: string, size = 2000, seed = 1) =>
