@@ -1,31 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { RetentionPolicy } from '@nats-io/jetstream';
 import { millis } from '@nats-io/nats-core';
-import { type NatsService, startNats } from '../../../test/support/services/index.js';
 import { createWorker, done, eventually, Journal, pull } from '../harness.contract.js';
-import { connectJetStream, type JetStreamBus } from './bus.js';
 import type { JetStreamOptions } from './options.js';
 import { JetStreamStrategy } from './strategy.js';
+import { openings, sharedNats, slots } from './suite.contract.js';
 
-const slots = { interactive: 4, background: 2 };
 const freshPrefix = () => `t${randomBytes(6).toString('hex')}`;
 const unavailable = { reason: 'UNAVAILABLE', origin: 'bus', retryable: true };
 
-let nats: NatsService;
-const buses: JetStreamBus[] = [];
-beforeAll(async () => {
-  nats = await startNats();
-}, 120_000);
-afterEach(async () => {
-  await Promise.all(buses.splice(0).map((bus) => bus.close()));
-});
-afterAll(() => nats.stop());
-
-async function connect(options: Partial<JetStreamOptions> = {}): Promise<JetStreamBus> {
-  const bus = await connectJetStream({ servers: [nats.url], ...options });
-  buses.push(bus);
-  return bus;
-}
+const nats = sharedNats();
+const { connect: open } = openings();
+const connect = (options: Partial<JetStreamOptions> = {}) => open({ servers: [nats().url], ...options });
 
 describe('prefixes', () => {
   it('keep installations apart', async () => {

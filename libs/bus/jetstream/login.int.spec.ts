@@ -8,29 +8,14 @@ import { promisify } from 'node:util';
 import { freePort, type NatsService, type Service, startNats } from '../../../test/support/services/index.js';
 import { programPath, startLocal } from '../../../test/support/services/local.js';
 import { createWorker, done, eventually, Journal, later, pull } from '../harness.contract.js';
-import { connectJetStream, type JetStreamBus } from './bus.js';
 import { makeOperator } from './operator.contract.js';
 import type { JetStreamOptions } from './options.js';
 import { JetStreamStrategy } from './strategy.js';
+import { openings, slots } from './suite.contract.js';
 
-const slots = { interactive: 4, background: 2 };
 const unavailable = { reason: 'UNAVAILABLE', origin: 'bus', retryable: true };
 
-let nats: NatsService;
-const buses: JetStreamBus[] = [];
-beforeAll(async () => {
-  nats = await startNats();
-}, 120_000);
-afterEach(async () => {
-  await Promise.all(buses.splice(0).map((bus) => bus.close()));
-});
-afterAll(() => nats.stop());
-
-async function connect(options: Partial<JetStreamOptions> = {}): Promise<JetStreamBus> {
-  const bus = await connectJetStream({ servers: [nats.url], ...options });
-  buses.push(bus);
-  return bus;
-}
+const { connect } = openings();
 
 /** A container would not see the files that `args` name, so this is always a local process. */
 async function startWithFiles(args: string[]): Promise<Service> {

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
-import type { INestMicroservice } from '@nestjs/common';
 import { Deferred } from '#async';
 import { type NatsService, startNats } from '../../../test/support/services/index.js';
-import { createWorker, done, eventually, type Handle, Journal, later, pull } from '../harness.contract.js';
-import { connectJetStream, type JetStreamBus } from './bus.js';
+import { done, eventually, Journal, later, pull } from '../harness.contract.js';
+import { type JetStreamBus } from './bus.js';
 import type { JetStreamOptions } from './options.js';
-import { JetStreamStrategy } from './strategy.js';
+import { openings, sharedNats, slots } from './suite.contract.js';
 
 /** A cable to a NATS server that can be cut, mended and plugged into another one. */
 class Cable {
@@ -58,38 +57,18 @@ class Cable {
   }
 }
 
-const slots = { interactive: 4, background: 2 };
-let nats: NatsService;
+const nats = sharedNats();
+const { connect: open, work, onEnd } = openings();
 let prefix: string;
-const ends: (() => unknown)[] = [];
-beforeAll(async () => {
-  nats = await startNats();
-}, 120_000);
 beforeEach(() => {
   prefix = `t${randomBytes(6).toString('hex')}`;
 });
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
-afterAll(() => nats.stop());
-
-async function connect(options: Partial<JetStreamOptions> = {}): Promise<JetStreamBus> {
-  const bus = await connectJetStream({ servers: [nats.url], prefix, ...options });
-  ends.push(() => bus.close());
-  return bus;
-}
+const connect = (options: Partial<JetStreamOptions> = {}) => open({ servers: [nats().url], prefix, ...options });
 
 async function cableTo(service: NatsService): Promise<{ cable: Cable; servers: string[] }> {
   const cable = new Cable(service.port);
-  ends.push(() => cable.remove());
+  onEnd(() => cable.remove());
   return { cable, servers: [await cable.lay()] };
-}
-
-async function work(bus: JetStreamBus, handle: Handle): Promise<INestMicroservice> {
-  const worker = await createWorker(new JetStreamStrategy(bus, { slots }), handle);
-  ends.push(() => worker.close());
-  await worker.listen();
-  return worker;
 }
 
 const empty = (bus: JetStreamBus) =>
@@ -109,7 +88,7 @@ const requested = (bus: JetStreamBus, n: number) =>
   );
 
 it('a message whose worker was cut off goes to another after the lease, and the worker comes back', async () => {
-  const { cable, servers } = await cableTo(nats);
+  const { cable, servers } = await cableTo(nats());
   const [cutOff, other] = [await connect({ servers, lease: 1_000 }), await connect({ lease: 1_000 })];
   const [atFirst, atSecond, gate] = [new Journal<string>(), new Journal<string>(), new Deferred()];
   const first = await work(cutOff, async ({ key }) => {
@@ -138,7 +117,7 @@ it('a message whose worker was cut off goes to another after the lease, and the 
 }, 60_000);
 
 it('work that ends while NATS is away is acknowledged when it is back', async () => {
-  const { cable, servers } = await cableTo(nats);
+  const { cable, servers } = await cableTo(nats());
   const bus = await connect({ servers, lease: 600_000 });
   const [seen, gate] = [new Journal<string>(), new Deferred()];
   await work(bus, async ({ key }) => {
@@ -158,7 +137,7 @@ it('work that ends while NATS is away is acknowledged when it is back', async ()
 }, 30_000);
 
 it('after a break a worker asks for no more messages than it has slots', async () => {
-  const { cable, servers } = await cableTo(nats);
+  const { cable, servers } = await cableTo(nats());
   const bus = await connect({ servers });
   const [seen, gate] = [new Journal<string>(), new Deferred()];
   await work(bus, async ({ key }) => {
@@ -195,7 +174,7 @@ describe.each<[string, (service: NatsService) => Promise<void>]>([
     });
     for (let n = 0; n < 20; n++) await gateway.requestPull(pull(n));
     await seen.reached(slots.interactive);
-    await restart(nats);
+    await restart(nats());
     await requested(gateway, 20);
     await eventually(
       () => puller.ping().catch((error) => error),
@@ -209,7 +188,7 @@ describe.each<[string, (service: NatsService) => Promise<void>]>([
 });
 
 it('while NATS is away pulls are refused in bounded time and signals are dropped, and afterwards all works', async () => {
-  const { cable, servers } = await cableTo(nats);
+  const { cable, servers } = await cableTo(nats());
   const bus = await connect({ servers });
   const heard = new Journal<string>();
   bus.onSignal('pull.finished', ({ key }) => heard.add(key));
@@ -227,7 +206,7 @@ it('while NATS is away pulls are refused in bounded time and signals are dropped
 }, 30_000);
 
 it('a pull asked for in a short break is queued when NATS is back', async () => {
-  const { cable, servers } = await cableTo(nats);
+  const { cable, servers } = await cableTo(nats());
   const bus = await connect({ servers });
   cable.cut();
   await away(bus);
@@ -238,8 +217,8 @@ it('a pull asked for in a short break is queued when NATS is back', async () => 
 
 it('NATS that came back with an empty disk gets its stream again, and work goes on', async () => {
   const blank = await startNats();
-  ends.push(() => blank.stop());
-  const { cable, servers } = await cableTo(nats);
+  onEnd(() => blank.stop());
+  const { cable, servers } = await cableTo(nats());
   const bus = await connect({ servers });
   const seen = new Journal<string>();
   await work(bus, ({ key }) => {

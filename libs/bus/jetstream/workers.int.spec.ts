@@ -1,39 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import type { INestMicroservice } from '@nestjs/common';
 import { Deferred, sleep } from '#async';
-import { type NatsService, startNats } from '../../../test/support/services/index.js';
-import { createWorker, done, eventually, type Handle, Journal, pull } from '../harness.contract.js';
-import { connectJetStream, type JetStreamBus } from './bus.js';
+import { done, eventually, type Handle, Journal, pull } from '../harness.contract.js';
+import { type JetStreamBus } from './bus.js';
 import type { JetStreamOptions } from './options.js';
-import { JetStreamStrategy } from './strategy.js';
+import { openings, sharedNats } from './suite.contract.js';
 
-const slots = { interactive: 4, background: 2 };
-let nats: NatsService;
+const nats = sharedNats();
+const { connect: open, work } = openings();
 let prefix: string;
-const ends: (() => unknown)[] = [];
-beforeAll(async () => {
-  nats = await startNats();
-}, 120_000);
 beforeEach(() => {
   prefix = `t${randomBytes(6).toString('hex')}`;
 });
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
-afterAll(() => nats.stop());
-
-async function connect(options: Partial<JetStreamOptions> = {}): Promise<JetStreamBus> {
-  const bus = await connectJetStream({ servers: [nats.url], prefix, ...options });
-  ends.push(() => bus.close());
-  return bus;
-}
-
-async function work(bus: JetStreamBus, handle: Handle): Promise<INestMicroservice> {
-  const worker = await createWorker(new JetStreamStrategy(bus, { slots }), handle);
-  ends.push(() => worker.close());
-  await worker.listen();
-  return worker;
-}
+const connect = (options: Partial<JetStreamOptions> = {}) => open({ servers: [nats().url], prefix, ...options });
 
 const empty = (bus: JetStreamBus) =>
   eventually(
