@@ -55,7 +55,8 @@ export interface Listed<Item> {
   readonly next?: readonly string[];
 }
 
-interface Held {
+/** What every entry of a repository tells. */
+export interface HeldContent {
   readonly repository: Repository;
   readonly digest: Digest;
   readonly mediaType: string;
@@ -64,7 +65,7 @@ interface Held {
   readonly lastAccess: Date;
 }
 
-export interface ImageEntry extends Held {
+export interface ImageEntry extends HeldContent {
   readonly tag?: string;
   /** Of the held children of an index. */
   readonly platforms: readonly string[];
@@ -72,7 +73,7 @@ export interface ImageEntry extends Held {
   readonly size: number;
 }
 
-export interface ManifestEntry extends Held {
+export interface ManifestEntry extends HeldContent {
   readonly subject?: Digest;
   /** Bytes of the manifest itself. */
   readonly size: number;

@@ -3,6 +3,7 @@ import type {
   BlobEntry,
   ImageDetail as CatalogImageDetail,
   ImageNode as CatalogImageNode,
+  HeldContent,
   ImageEntry,
   Listed,
   ManifestEntry,
@@ -10,7 +11,7 @@ import type {
   PullEntry,
   TagEntry,
 } from '#catalog';
-import { type Digest, formatRepository, type Repository } from '#oci';
+import { formatRepository } from '#oci';
 import type { Blob, Image, ImageDetail, ImageNode, Manifest, Pull, Tag } from './models.js';
 import { cursorOf } from './queries.js';
 
@@ -28,16 +29,7 @@ export function listed<Item, View>(
   };
 }
 
-interface Held {
-  readonly repository: Repository;
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly artifactType?: string;
-  readonly storedAt: Date;
-  readonly lastAccess: Date;
-}
-
-function held(entry: Held, tag?: string) {
+function held(entry: HeldContent, tag?: string) {
   const { repository, digest, mediaType, artifactType } = entry;
   return {
     reference: `${formatRepository(repository)}${tag === undefined ? `@${digest}` : `:${tag}`}`,

@@ -1,3 +1,4 @@
+import { repository } from './repository.js';
 import { batchStatement, statement } from './statement.js';
 
 // Each is one statement, so that it is one round trip and one transaction at any pooler. A row that another transaction
@@ -28,16 +29,7 @@ named AS (
  */
 export const storeManifest = statement(
   'storeManifest',
-  `
-WITH new_repository AS (
-  INSERT INTO repositories (upstream, path)
-  SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM repositories WHERE upstream = $1 AND path = $2)
-  ON CONFLICT DO NOTHING
-  RETURNING id
-), repository AS (
-  SELECT id FROM new_repository
-  UNION ALL SELECT id FROM repositories WHERE upstream = $1 AND path = $2
-), new_manifest AS (
+  `${repository}, new_manifest AS (
   INSERT INTO manifests (digest, media_type, size, bytes, subject, artifact_type, annotations)
   SELECT $3::bytea, $4, octet_length($5::bytea), $5::bytea, $6::bytea, $7, $8::jsonb FROM repository
   WHERE NOT EXISTS (SELECT FROM manifests WHERE digest = $3::bytea)

@@ -1,16 +1,5 @@
+import { repository } from './repository.js';
 import { batchStatement, statement } from './statement.js';
-
-/** $1 upstream, $2 path; gives `repository (id)`, empty when another transaction is just making it. */
-const repository = `
-WITH new_repository AS (
-  INSERT INTO repositories (upstream, path)
-  SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM repositories WHERE upstream = $1 AND path = $2)
-  ON CONFLICT DO NOTHING
-  RETURNING id
-), repository AS (
-  SELECT id FROM new_repository
-  UNION ALL SELECT id FROM repositories WHERE upstream = $1 AND path = $2
-)`;
 
 /** $1 upstream, $2 path. `names` and `age` are null while the upstream was never asked. */
 export const findTags = statement(
