@@ -1,3 +1,4 @@
+import { PeriodicWriter } from '#async';
 import type { UsageCounts, UsageLedger } from '#catalog';
 import type { Log } from '#registry';
 import { Distribution } from './distribution.js';
@@ -56,10 +57,8 @@ function zero(): Counters {
 }
 
 /** Adds what the traffic has grown by to the usage of all processes, every `every` ms and at the end. */
-export class UsageBook {
+export class UsageBook extends PeriodicWriter {
   private readonly written = new Map<string, Counters>();
-  private readonly timer: NodeJS.Timeout;
-  private writing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly traffic: Traffic,
@@ -67,22 +66,10 @@ export class UsageBook {
     private readonly log: Log,
     every: number,
   ) {
-    this.timer = setInterval(() => void this.flush(), every);
-    this.timer.unref();
+    super(every);
   }
 
-  /** Never rejects: what cannot be written now is part of the next time. */
-  flush(): Promise<void> {
-    this.writing = this.writing.then(() => this.write());
-    return this.writing;
-  }
-
-  async close(): Promise<void> {
-    clearInterval(this.timer);
-    await this.flush();
-  }
-
-  private async write(): Promise<void> {
+  protected async write(): Promise<void> {
     const now: [string, Counters][] = [];
     const growth: UsageCounts[] = [];
     for (const { upstream, kind, counters } of this.traffic.entries()) {

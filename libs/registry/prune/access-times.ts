@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { PeriodicWriter } from '#async';
 import type { Catalog } from '#catalog';
 import { type Digest, formatRepository, type Repository } from '#oci';
 import type { Log } from '../ports.js';
@@ -21,21 +22,18 @@ interface Access {
 }
 
 /** What was served when, collected in memory and written in batches: no read waits for it or writes by itself. */
-export class AccessTimes {
+export class AccessTimes extends PeriodicWriter {
   private waiting = new Map<string, Access>();
   /** Written or waiting lately. */
   private readonly recent: LRUCache<string, true>;
-  private readonly timer: NodeJS.Timeout;
-  private writing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly catalog: Pick<Catalog, 'touch'>,
     private readonly log: Log,
     options: AccessTimesOptions,
   ) {
+    super(options.flushEvery);
     this.recent = new LRUCache({ max: REMEMBERED, ttl: options.resolution, ttlResolution: 1000 });
-    this.timer = setInterval(() => void this.flush(), options.flushEvery);
-    this.timer.unref();
   }
 
   note(repository: Repository, digest: Digest): void {
@@ -45,19 +43,7 @@ export class AccessTimes {
     this.waiting.set(key, { repository, digest, at: new Date() });
   }
 
-  /** Writes what waits; what cannot be written now waits on. Never rejects. */
-  flush(): Promise<void> {
-    this.writing = this.writing.then(() => this.write());
-    return this.writing;
-  }
-
-  /** The last write. Afterwards nothing is noted any more. */
-  async close(): Promise<void> {
-    clearInterval(this.timer);
-    await this.flush();
-  }
-
-  private async write(): Promise<void> {
+  protected async write(): Promise<void> {
     if (this.waiting.size === 0) return;
     const batch = this.waiting;
     this.waiting = new Map();
