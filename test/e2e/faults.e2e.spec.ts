@@ -208,6 +208,20 @@ describe.each(stacks())('faults on the %s stack', (name) => {
       expect(gets(cold.digest)).toBe(2);
     });
 
+    it('C58: a small blob whose bytes have changed in the store is found out before its first byte', async () => {
+      const cold = blob(20_000);
+      right(await get(url(cold.digest)), cold);
+      await until(() => system.stored.has(cold.digest));
+      await system.stored.replace(cold.digest, Buffer.alloc(20_000, 'x'));
+      // What a process has read and verified stays in its memory.
+      await system.restartAll();
+      right(await get(url(cold.digest, 1)), cold);
+      expect(gets(cold.digest)).toBe(2);
+      await system.restartAll();
+      right(await get(url(cold.digest)), cold);
+      expect(gets(cold.digest)).toBe(2);
+    });
+
     it('C59: a full disk leaves nothing half-stored, and what comes when there is room is served', async () => {
       const cold = blob(12 * MiB);
       const limit = (bytes: string) => {

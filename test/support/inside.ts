@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client as S3Client } from 'minio';
 import { Client as PgClient } from 'pg';
@@ -11,6 +11,7 @@ export interface StoredBlobs {
   remove(digest: string): Promise<void>;
   /** Leaves only the first `size` bytes. */
   truncate(digest: string, size: number): Promise<void>;
+  replace(digest: string, bytes: Buffer): Promise<void>;
   /** Multipart uploads that nobody has completed. */
   unfinished(): Promise<string[]>;
 }
@@ -28,6 +29,7 @@ export function filesOf(directory: string): StoredBlobs {
     has: async (digest) => existsSync(file(digest)),
     remove: async (digest) => rmSync(file(digest)),
     truncate: async (digest, size) => truncateSync(file(digest), size),
+    replace: async (digest, bytes) => writeFileSync(file(digest), bytes),
     unfinished: async () => [],
   };
 }
@@ -46,6 +48,7 @@ export function objectsOf({ port, accessKey, secretKey, region }: S3Service): St
       for await (const chunk of await client.getPartialObject(BUCKET, keyOf(digest), 0, size)) chunks.push(chunk);
       await client.putObject(BUCKET, keyOf(digest), Buffer.concat(chunks));
     },
+    replace: async (digest, bytes) => void (await client.putObject(BUCKET, keyOf(digest), bytes)),
     unfinished: async () => {
       const { uploads } = await client.listIncompleteUploadsQuery(BUCKET, '', '', '', '');
       return uploads.map(({ key }) => key);

@@ -1,5 +1,5 @@
 import type { BlobStore, Sink, Span } from '#blobs';
-import { type Digest, Failure, type Repository } from '#oci';
+import { type Digest, Failure, hasherFor, type Repository } from '#oci';
 import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { TAIL } from '../transfers/transfer.js';
@@ -11,6 +11,9 @@ type Place = { readonly state: 'stored' } | { readonly state: 'running'; readonl
 
 /** Changes of place in a row without a byte in between before a reader gives up. */
 const FRUITLESS = 8;
+
+/** Bytes up to which a blob that was read stays in memory: image configurations and the like. */
+const SMALL_BLOB = 64 * 1024;
 
 /**
  * Reads one blob for one client, wherever its bytes are: in the store, or in a transfer that still runs. When the place
@@ -35,8 +38,10 @@ export class BlobReader {
 
   /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
-    const inMemory = this.place.state === 'stored' && this.facts.blobBytes(this.repository, this.digest);
-    if (inMemory) return await sink.write(inMemory.subarray(span.offset, span.offset + span.length));
+    if (this.place.state === 'stored' && this.size <= SMALL_BLOB) {
+      const bytes = this.facts.blobBytes(this.repository, this.digest) ?? (await this.load(options.signal));
+      if (bytes) return await sink.write(bytes.subarray(span.offset, span.offset + span.length));
+    }
     let position = span.offset;
     const end = span.offset + span.length;
     const counting: Sink = {
@@ -83,6 +88,34 @@ export class BlobReader {
 
   private get repository(): Repository {
     return this.request.target.repository;
+  }
+
+  /**
+   * The whole blob, verified and kept in memory. Undefined when the store cannot give all of it now, which the reader then
+   * finds out, or gave other bytes than it was given (WIRE C58): those are dropped, and the place is where they come anew.
+   */
+  private async load(signal?: AbortSignal): Promise<Buffer | undefined> {
+    const bytes = Buffer.allocUnsafeSlow(this.size);
+    let length = 0;
+    const sink: Sink = {
+      write(chunk) {
+        length += chunk.copy(bytes, length);
+      },
+    };
+    await this.ports.blobs.read(this.digest, { offset: 0, length: this.size }, sink, signal).catch(() => {});
+    if (length < this.size) return undefined;
+    const hasher = hasherFor(this.digest);
+    hasher.update(bytes);
+    if (hasher.digest() === this.digest) {
+      this.facts.addBlobBytes(this.digest, bytes);
+      return bytes;
+    }
+    this.ports.log.error({ digest: this.digest }, 'a stored blob was damaged and is fetched anew');
+    // The bytes before the row: a puller that looks for bytes without a row must not find these.
+    await this.ports.blobs.remove(this.digest);
+    await this.forget();
+    this.place = await this.find(signal);
+    return undefined;
   }
 
   private async find(signal?: AbortSignal): Promise<Place> {

@@ -1,8 +1,8 @@
 import { within } from '#async';
-import type { BlobStore, Sink } from '#blobs';
+import type { BlobStore } from '#blobs';
 import type { Bus } from '#bus';
 import type { Catalog, ManifestRecord } from '#catalog';
-import { type Digest, Failure, type FailureRecord, hasherFor, isDigest, type Repository } from '#oci';
+import { type Digest, Failure, type FailureRecord, isDigest, type Repository } from '#oci';
 import type { Log } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
@@ -51,9 +51,6 @@ export interface RequestContext {
   readonly signal?: AbortSignal;
 }
 
-/** Bytes up to which a blob that was asked for stays in memory: image configurations and the like. */
-const SMALL_BLOB = 64 * 1024;
-
 /** The pull API without HTTP: what we have is served, what we lack is pulled. */
 export class Registry {
   readonly facts: FactCache;
@@ -94,7 +91,7 @@ export class Registry {
     const { blobs, catalog, waits } = this.ports;
     const known = this.facts.blob(repository, digest) ?? (await catalog.findBlob(repository, digest))?.size;
     const request = this.request({ kind: 'blob', repository, digest }, 'client', context);
-    if (known !== undefined && (known > SMALL_BLOB || (await this.load(repository, digest, known)))) {
+    if (known !== undefined) {
       this.facts.addBlob(repository, digest, known);
       return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' }, 'hit');
     }
@@ -116,33 +113,6 @@ export class Registry {
   /** A small blob from this process's memory, without a promise. */
   recallBlob(repository: Repository, digest: Digest): Buffer | undefined {
     return this.facts.blobBytes(repository, digest);
-  }
-
-  /**
-   * Takes a stored blob into memory. False when the store gave other bytes than it was given (WIRE C58): the blob is then
-   * gone, and to be fetched anew. What the store cannot read now, its reader finds out.
-   */
-  private async load(repository: Repository, digest: Digest, size: number): Promise<boolean> {
-    const bytes = Buffer.allocUnsafeSlow(size);
-    let length = 0;
-    const sink: Sink = {
-      write(chunk) {
-        length += chunk.copy(bytes, length);
-      },
-    };
-    await this.ports.blobs.read(digest, { offset: 0, length: size }, sink).catch(() => {});
-    if (length < size) return true;
-    const hasher = hasherFor(digest);
-    hasher.update(bytes);
-    if (hasher.digest() === digest) {
-      this.facts.addBlobBytes(digest, bytes);
-      return true;
-    }
-    this.ports.log.error({ digest }, 'a stored blob was damaged and is fetched anew');
-    this.facts.removeBlob(repository, digest);
-    await this.ports.catalog.forgetBlob(digest);
-    await this.ports.blobs.remove(digest);
-    return false;
   }
 
   close(): void {
