@@ -3,7 +3,7 @@ import { backoff, sleep } from '#async';
 import type { BlobStore } from '#blobs';
 import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAddress, type Verdict } from '#bus';
 import type { Catalog, ClaimRef } from '#catalog';
-import { Failure, type FailureRecord } from '#oci';
+import { Failure, type FailureRecord, isDigest, type Target } from '#oci';
 import type { Upstream } from '#upstream';
 import type { ContentChecks } from '../content-rules.js';
 import type { Log } from '../ports.js';
@@ -65,9 +65,9 @@ export class PullWorker {
     const { catalog } = this.ports;
     const { target } = event;
     const running = this.running.get(leaseKey(target));
-    if (running?.event.key === event.key) {
-      // The same message again: its heartbeat was late. The other lane's: that pull tells those who wait for this one.
-      if (running.event.lane === event.lane) return { verdict: 'later', delayMs: 1000 };
+    // The other lane's message of the same key: the pull that runs tells those who wait for this one. Not of what may change:
+    // they are told what the upstream says after they asked.
+    if (running?.event.key === event.key && running.event.lane !== event.lane && isImmutable(target)) {
       running.promote();
       return { verdict: 'done' };
     }
@@ -86,7 +86,7 @@ export class PullWorker {
       const failure = new Failure('UPSTREAM_ERROR', 'the pull was given up after its workers were lost', {
         origin: 'internal',
       });
-      return this.fail(event, claim.ref, failure);
+      return this.end(event, claim.ref, failure);
     }
     const again = claim.ref.attempt > 1 || claim.previous !== undefined;
     return this.work(new RunningPull(event, again, known, this.ports), claim.ref, delivery);
@@ -106,8 +106,10 @@ export class PullWorker {
     };
     try {
       const size = await this.perform(pull);
-      // The facts are there. That the row still says `running` for a moment harms nobody.
-      this.tell(event, size === undefined ? {} : { size });
+      if (size === undefined) return await this.end(event, ref);
+      // A blob stays what it is: who waits need not wait for the row too. What a tag names is asked anew by whoever comes
+      // after the answer, and knows by the row that this one came before.
+      this.tell(event, { size });
       return await this.record(event, ref);
     } catch (error) {
       if (lease.lost.aborted || this.stopping.signal.aborted) {
@@ -117,7 +119,7 @@ export class PullWorker {
       const failure = Failure.of(error);
       if (failure.reason === 'INTERNAL')
         this.ports.log.error({ key: event.key, err: failure.cause }, 'pull failed unexpectedly');
-      return await this.fail(event, ref, failure);
+      return await this.end(event, ref, failure);
     } finally {
       if (this.running.get(row) === pull) this.running.delete(row);
       lease.end();
@@ -185,10 +187,11 @@ export class PullWorker {
     }
   }
 
-  /** Records the failure first: who waits may look at the row as soon as he is told. */
-  private async fail(event: PullRequested, ref: ClaimRef, failure: Failure): Promise<Verdict> {
-    const verdict = await this.record(event, ref, failure);
-    if (verdict.verdict === 'later' || verdict.lost) return verdict;
+  /** Records before it tells: who waits may look at the row as soon as he is told. */
+  private async end(event: PullRequested, ref: ClaimRef, failure?: Failure): Promise<Verdict> {
+    const recorded = await this.record(event, ref, failure);
+    if (recorded.verdict === 'later' || recorded.lost) return recorded;
+    if (!failure) return this.tell(event, {});
     this.ports.log.warn(
       { key: event.key, target: event.target, requestId: event.requestId, ...failure.toRecord() },
       'pull failed',
@@ -222,4 +225,8 @@ export class PullWorker {
   private async handBack(ref: ClaimRef): Promise<void> {
     await this.ports.catalog.pulls.renew(ref, 0).catch(() => false);
   }
+}
+
+function isImmutable(target: Target): boolean {
+  return target.kind === 'blob' || (target.kind === 'manifest' && isDigest(target.reference));
 }

@@ -126,6 +126,7 @@ export function manifests(wire: Wire): void {
       expect((await ask('/v2/untagged/manifests/v1')).status).toBe(200);
       wire.upstream.content.removeTag('untagged', 'v1');
       wire.upstream.faults.add({ path: /untagged/, status: 404 });
+      expect((await ask('/v2/untagged/manifests/v1')).status).toBe(404);
       expect((await ask(`/v2/untagged/manifests/${root.digest}`)).status).toBe(200);
     });
 
