@@ -58,6 +58,26 @@ describe('PullWaits', () => {
     expect(bus.asked).toBe(1);
   });
 
+  it('tells the failure of a job that it queued, although the bus says so after the end of the job', async () => {
+    const { bus, waits } = make();
+    const requestPull = bus.requestPull.bind(bus);
+    let answer = () => {};
+    bus.requestPull = async (event) => {
+      const queued = await requestPull(event);
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      return queued;
+    };
+    const wait = waits.wait(request);
+    await new Promise(setImmediate);
+    end(bus, 'UPSTREAM_CONTENT');
+    await new Promise(setImmediate);
+    answer();
+    await expect(wait).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT' });
+    expect(bus.asked).toBe(1);
+  });
+
   it('asks again, once, when the job that failed was there before it', async () => {
     const { bus, waits } = make();
     await bus.requestPull({ v: EVENT_MAJOR, key, ...request });

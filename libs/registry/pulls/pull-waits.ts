@@ -44,8 +44,10 @@ interface Wait {
   readonly key: string;
   readonly request: PullRequest;
   since: number;
-  /** Whether the job that will end is one that this wait queued; until the bus has answered nobody knows. */
+  /** Whether the job that will end is one that this wait queued; until the bus has answered (`asked`) nobody knows. */
   queued: boolean;
+  /** Settles, never rejects, when the bus has answered the last publish. */
+  asked: Promise<void>;
   /** Somebody else's job failed, and ours was asked for after it. */
   askedAgain: boolean;
   waiters: number;
@@ -141,6 +143,7 @@ export class PullWaits {
       request,
       since: Date.now(),
       queued: false,
+      asked: Promise.resolve(),
       askedAgain: false,
       waiters: 0,
       timer: setInterval(() => void this.look(wait), this.options.poll),
@@ -168,7 +171,7 @@ export class PullWaits {
       // The job runs already and its signals may have been before our time: the row knows.
       else for (const ms of EARLY_LOOKS_MS) setTimeout(() => this.lookEarly(wait), ms).unref();
     });
-    asked.catch((error: unknown) => {
+    wait.asked = asked.catch((error: unknown) => {
       if (patient) return this.log.warn({ key: wait.key, error: String(error) }, 'cannot ask for a pull, trying again');
       this.finished(wait, Failure.of(error).toRecord());
     });
@@ -209,13 +212,21 @@ export class PullWaits {
 
   /**
    * A request that comes while a failed job is just ending is refused as its duplicate, and then hears of a failure that
-   * came before it. Trouble is not remembered: such a wait asks once more for itself.
+   * came before it. Trouble is not remembered: such a wait asks once more for itself. Whose job it was, the bus's answer to
+   * the publish tells, which may come after the signal.
    */
   private heardEnd(wait: Wait | undefined, failure: FailureRecord | undefined, size: number | undefined): void {
-    if (!wait || !failure || wait.queued || wait.askedAgain || Failure.from(failure).status < 500) {
+    if (!wait || !failure || Failure.from(failure).status < 500) {
       this.finished(wait, failure, size);
       return;
     }
+    void wait.asked.then(() => {
+      if (wait.queued || wait.askedAgain) this.finished(wait, failure, size);
+      else this.askAgain(wait);
+    });
+  }
+
+  private askAgain(wait: Wait): void {
     wait.askedAgain = true;
     wait.since = Date.now();
     wait.relay = undefined;
