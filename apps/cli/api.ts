@@ -15,6 +15,12 @@ interface Call {
   readonly signal?: AbortSignal;
 }
 
+/** What the server says of itself and of what it depends on. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly dependencies: Readonly<Record<string, { readonly status: string; readonly message?: string }>>;
+}
+
 /** An archive may be verified and written for long before the answer comes. */
 const PATIENT = { headersTimeout: 0, bodyTimeout: 0, connectTimeout: 5000 };
 const MAX_PROBLEM = 64 * 1024;
@@ -57,23 +63,45 @@ export class AdminApi {
     } while (cursor !== undefined);
   }
 
+  /** Of a server that is not ready too: only one that does not answer is a failure. */
+  async readiness(signal?: AbortSignal): Promise<Readiness> {
+    const { statusCode, body } = await this.send(new URL(`${this.base}/health/ready`), 'GET', signal ? { signal } : {});
+    const text = (await body.text()).slice(0, MAX_PROBLEM);
+    try {
+      const { details } = JSON.parse(text) as { details: Readiness['dependencies'] };
+      if (details) return { ready: statusCode === 200, dependencies: details };
+    } catch {
+      // Another server.
+    }
+    throw new CommandFailure(`${this.url} is no ociregistry admin port: it answered ${statusCode}`);
+  }
+
   close(): Promise<void> {
     return this.agent.destroy();
   }
 
-  private async call(method: Dispatcher.HttpMethod, path: string, { body, query, signal }: Call) {
+  private get base(): string {
+    return this.url.replace(/\/+$/, '');
+  }
+
+  private async call(method: Dispatcher.HttpMethod, path: string, call: Call) {
+    const url = new URL(`${this.base}/api/v1${path}`);
+    for (const [name, value] of Object.entries(call.query ?? {}))
+      for (const one of [value ?? []].flat()) url.searchParams.append(name, String(one));
+    const answer = await this.send(url, method, call);
+    if (answer.statusCode < 400) return answer;
+    throw new CommandFailure(await problemOf(answer));
+  }
+
+  private async send(url: URL, method: Dispatcher.HttpMethod, { body, signal }: Call) {
     const raw = isUpload(body) ? body : undefined;
     const headers = {
       accept: 'application/json, */*',
       ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
       ...(raw ? { 'content-type': raw.type } : body === undefined ? {} : { 'content-type': 'application/json' }),
     };
-    const url = new URL(`${this.url.replace(/\/+$/, '')}/api/v1${path}`);
-    for (const [name, value] of Object.entries(query ?? {}))
-      for (const one of [value ?? []].flat()) url.searchParams.append(name, String(one));
-    let answer: Dispatcher.ResponseData;
     try {
-      answer = await request(url, {
+      return await request(url, {
         method,
         headers,
         dispatcher: this.agent,
@@ -84,8 +112,6 @@ export class AdminApi {
       signal?.throwIfAborted();
       throw this.unreachable(error);
     }
-    if (answer.statusCode < 400) return answer;
-    throw new CommandFailure(await problemOf(answer));
   }
 
   private unreachable(error: unknown): CommandFailure {

@@ -3,6 +3,7 @@ import { type Config, FLAGS, load } from '#config';
 import { parsePlatform } from '#oci';
 import type { AdminApi } from './api.js';
 import { flagsOf, optionOf } from './flags.js';
+import { type OutputFormat, outputOption } from './output.js';
 import type { Surroundings } from './serve.js';
 
 /* Commands are imported when they run: `version` and `serve` need nothing of theirs. */
@@ -89,6 +90,28 @@ export function addServerCommands(program: Command, around: Surroundings, finish
     .requiredOption('-o, --output <file>', 'file to write')
     .option('--since <bundle>', 'leave out what this bundle and those before it hold')
     .addOption(platformOption('only this platform; may be repeated'));
+
+  add<{ output: OutputFormat }>(
+    'status',
+    'How a server is, what it holds and what it does',
+    false,
+    async ({ options }, api, signal) => {
+      const { statusCommand } = await import('./commands/status.js');
+      return statusCommand(options.output, api, around, signal);
+    },
+  ).addOption(outputOption());
+
+  add<{ output: OutputFormat }>(
+    'explain',
+    'What the server would do for a reference and why, without pulling',
+    false,
+    async ({ args, options }, api, signal) => {
+      const { explainCommand } = await import('./commands/explain.js');
+      return explainCommand(args[0]!, options.output, api, around, signal);
+    },
+  )
+    .argument('<reference>', 'image, such as docker.io/library/alpine:3')
+    .addOption(outputOption());
 }
 
 interface LoadFlags {
