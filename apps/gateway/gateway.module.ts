@@ -18,6 +18,8 @@ const NEGATIVE_MS = 5000;
 const RETRY_MS = 10_000;
 const REVALIDATE_MS = 5000;
 const ROW_POLL_MS = 2000;
+/** Longer than NATS takes to restart; three publishes are given up in that time. */
+const BUS_PATIENCE_MS = 7000;
 const EMPTY_REFERRERS_MS = 10_000;
 const ACCESS_TIMES = { flushEvery: 5000, resolution: 60_000 };
 
@@ -35,6 +37,7 @@ export class GatewayModule {
             const waits = new PullWaits(bus, catalog.pulls, relays, log, {
               timeout: config.pullTimeout,
               poll: ROW_POLL_MS,
+              busPatience: BUS_PATIENCE_MS,
             });
             return new Registry(
               { catalog, blobs, bus, waits, log },

@@ -26,7 +26,11 @@ export class PreloadModule {
               {
                 catalog,
                 log,
-                waits: new PullWaits(bus, catalog.pulls, relays, log, { timeout: TIMEOUT_MS, poll: ROW_POLL_MS }),
+                waits: new PullWaits(bus, catalog.pulls, relays, log, {
+                  timeout: TIMEOUT_MS,
+                  poll: ROW_POLL_MS,
+                  busPatience: TIMEOUT_MS,
+                }),
                 allows: (host) => upstream.allows(host),
               },
               {

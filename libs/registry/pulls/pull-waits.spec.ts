@@ -33,7 +33,7 @@ describe('PullWaits', () => {
     });
   const make = (poll = 60_000) => {
     const bus = new CountingBus();
-    return { bus, waits: new PullWaits(bus, noRows, relays, log, { timeout: 30_000, poll }) };
+    return { bus, waits: new PullWaits(bus, noRows, relays, log, { timeout: 30_000, poll, busPatience: 30_000 }) };
   };
 
   it('gives every caller of a key the end of one job, good or bad', async () => {
@@ -106,5 +106,93 @@ describe('PullWaits', () => {
     while (bus.asked < 3) await new Promise((resolve) => setTimeout(resolve, 5));
     end(bus);
     expect(await wait).toMatchObject({ state: 'finished' });
+  });
+
+  describe('while the bus is away', () => {
+    const away = new Failure('UNAVAILABLE', 'the work queue cannot be reached', { origin: 'bus', retryAfter: 5 });
+    beforeEach(() => jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick'] }));
+    afterEach(() => jest.useRealTimers());
+    const makeAway = () => {
+      const bus = new CountingBus();
+      const requestPull = bus.requestPull.bind(bus);
+      bus.requestPull = () => Promise.reject(away);
+      const back = () => {
+        bus.requestPull = requestPull;
+      };
+      return {
+        bus,
+        back,
+        waits: new PullWaits(bus, noRows, relays, log, { timeout: 60_000, poll: 2_000, busPatience: 7_000 }),
+      };
+    };
+
+    it('keeps trying, and nobody notices when it comes back in time', async () => {
+      const { bus, back, waits } = makeAway();
+      const wait = waits.wait(request);
+      await jest.advanceTimersByTimeAsync(6_000);
+      back();
+      await jest.advanceTimersByTimeAsync(2_000);
+      expect(bus.answers[0]).toBe('queued');
+      end(bus);
+      expect(await wait).toEqual({ state: 'finished', shared: false });
+    });
+
+    it('refuses who has no byte yet within seconds, and lets who has some wait on', async () => {
+      const { bus, back, waits } = makeAway();
+      const fresh = expect(waits.wait(request)).rejects.toMatchObject({ reason: 'UNAVAILABLE', retryAfter: 5 });
+      const reading = waits.wait(request, { patient: true });
+      await jest.advanceTimersByTimeAsync(9_000);
+      await fresh;
+      expect(waits.size).toBe(1);
+      await jest.advanceTimersByTimeAsync(30_000);
+      back();
+      await jest.advanceTimersByTimeAsync(2_000);
+      end(bus);
+      expect(await reading).toMatchObject({ state: 'finished' });
+    });
+
+    it('bounds every wait', async () => {
+      const { waits } = makeAway();
+      const reading = expect(waits.wait(request, { patient: true })).rejects.toMatchObject({ reason: 'UNAVAILABLE' });
+      await jest.advanceTimersByTimeAsync(61_000);
+      await reading;
+      expect(waits.size).toBe(0);
+      expect(jest.getTimerCount()).toBeLessThanOrEqual(1);
+    });
+  });
+
+  it('lets who has bytes wait for as long as a worker is seen at work, and not who has none', async () => {
+    jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick'] });
+    try {
+      let atWork = true;
+      const row = {
+        state: 'running',
+        target,
+        get leaseRemaining() {
+          return atWork ? 1_000 : 0;
+        },
+        age: 0,
+      };
+      const ledger = { find: async () => row } as unknown as PullLedger;
+      const waits = new PullWaits(new CountingBus(), ledger, relays, log, {
+        timeout: 10_000,
+        poll: 2_000,
+        busPatience: 7_000,
+      });
+      const fresh = expect(waits.wait(request)).rejects.toMatchObject({ reason: 'UPSTREAM_TIMEOUT' });
+      const reading = expect(waits.wait(request, { patient: true })).rejects.toMatchObject({
+        reason: 'UPSTREAM_TIMEOUT',
+      });
+      await jest.advanceTimersByTimeAsync(11_000);
+      await fresh;
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(waits.size).toBe(1);
+      atWork = false;
+      await jest.advanceTimersByTimeAsync(12_000);
+      await reading;
+      expect(waits.size).toBe(0);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 });

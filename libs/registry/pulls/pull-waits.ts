@@ -1,4 +1,4 @@
-import { Deferred, unless } from '#async';
+import { backoff, Deferred, sleep, unless } from '#async';
 import {
   type Bus,
   EVENT_MAJOR,
@@ -25,7 +25,10 @@ export interface PullRequest {
 export interface WaitOptions {
   /** A running transfer is as good as a finished one. */
   readonly attach?: boolean;
-  /** Sit out a bus or catalog that is away, up to the time-out: the client has bytes already. */
+  /**
+   * The client has bytes already: a bus that is away is sat out up to the time-out, and that begins anew as long as a
+   * worker is seen at work.
+   */
   readonly patient?: boolean;
   readonly signal?: AbortSignal;
 }
@@ -35,6 +38,15 @@ export type Outcome =
   /** `size`: of a blob, in bytes, where the one who finished told it. */
   | { readonly state: 'finished'; readonly shared: boolean; readonly size?: number }
   | { readonly state: 'running'; readonly shared: boolean; readonly transfer: RunningTransfer };
+
+export interface WaitsOptions {
+  /** Milliseconds without any progress. */
+  readonly timeout: number;
+  /** Milliseconds between two looks at the row. */
+  readonly poll: number;
+  /** Milliseconds after which a client without a byte is told that the bus is away. */
+  readonly busPatience: number;
+}
 
 const AFTER_END_MS = 50;
 const EARLY_LOOKS_MS = [20, 300];
@@ -46,8 +58,13 @@ interface Wait {
   since: number;
   /** Whether the job that will end is one that this wait queued; until the bus has answered (`asked`) nobody knows. */
   queued: boolean;
-  /** Settles, never rejects, when the bus has answered the last publish. */
+  /** Settles, never rejects, when the bus has answered the last publish or nobody waits any more. */
   asked: Promise<void>;
+  asking: boolean;
+  /** Why the bus has not taken the last publish, while that is tried again. */
+  away?: Failure;
+  /** When a worker was last seen at work; epoch milliseconds. */
+  workedOn: number;
   /** Somebody else's job failed, and ours was asked for after it. */
   askedAgain: boolean;
   waiters: number;
@@ -71,8 +88,7 @@ export class PullWaits {
     private readonly ledger: PullLedger,
     private readonly relays: Relays,
     private readonly log: Log,
-    /** Milliseconds: without any progress; between two looks at the row. */
-    private readonly options: { readonly timeout: number; readonly poll: number },
+    private readonly options: WaitsOptions,
   ) {
     this.unsubscribe = [
       bus.onSignal('pull.started', ({ key, relay }) => this.started(this.waits.get(key), relay)),
@@ -84,6 +100,11 @@ export class PullWaits {
     return this.waits.size;
   }
 
+  /** Milliseconds without any progress after which somebody who waits is told so. */
+  get timeout(): number {
+    return this.options.timeout;
+  }
+
   /** Asks for the pull and does not wait. */
   async request(request: PullRequest): Promise<void> {
     await this.bus.requestPull(this.event(request));
@@ -91,7 +112,7 @@ export class PullWaits {
 
   /**
    * Waits until the target is present or, with `attach`, runs. Rejects with the pull's own failure, UPSTREAM_TIMEOUT when
-   * nothing happened within the time-out, UNAVAILABLE when the bus cannot be reached.
+   * nothing happened within the time-out, UNAVAILABLE when the bus stays away.
    */
   async wait(request: PullRequest, options: WaitOptions = {}): Promise<Outcome> {
     const key = pullKey(request.target);
@@ -99,14 +120,11 @@ export class PullWaits {
     const first = !wait;
     wait ??= this.open(key, request);
     wait.waiters++;
-    const expired = new Deferred<never>();
-    const timer = setTimeout(
-      () => expired.reject(new Failure('UPSTREAM_TIMEOUT', undefined, { origin: 'upstream', retryable: true })),
-      this.options.timeout,
-    );
+    const since = Date.now();
+    const { expired, stop } = this.expiry(wait, since, options.patient === true);
     try {
       // The wait is registered before the publish, so no signal can fall between.
-      if (first) this.publish(wait, options.patient === true);
+      if (first) this.publish(wait);
       for (;;) {
         const changed = wait.changed.promise;
         const shared = !first || !wait.queued;
@@ -123,10 +141,11 @@ export class PullWaits {
           if (transfer) return { state: 'running', shared, transfer };
           continue;
         }
-        await unless(options.signal, Promise.race([changed, expired.promise]));
+        if (wait.away && !options.patient && Date.now() - since >= this.options.busPatience) throw wait.away;
+        await unless(options.signal, Promise.race([changed, expired]));
       }
     } finally {
-      clearTimeout(timer);
+      stop();
       if (--wait.waiters === 0) this.drop(wait);
     }
   }
@@ -144,6 +163,8 @@ export class PullWaits {
       since: Date.now(),
       queued: false,
       asked: Promise.resolve(),
+      asking: false,
+      workedOn: 0,
       askedAgain: false,
       waiters: 0,
       timer: setInterval(() => void this.look(wait), this.options.poll),
@@ -165,20 +186,57 @@ export class PullWaits {
     }
   }
 
-  private publish(wait: Wait, patient: boolean): void {
-    const asked = this.bus.requestPull(this.event(wait.request)).then((answer) => {
-      if (answer === 'queued') wait.queued = true;
-      // The job runs already and its signals may have been before our time: the row knows.
-      else for (const ms of EARLY_LOOKS_MS) setTimeout(() => this.lookEarly(wait), ms).unref();
-    });
-    wait.asked = asked.catch((error: unknown) => {
-      if (patient) return this.log.warn({ key: wait.key, error: String(error) }, 'cannot ask for a pull, trying again');
-      this.finished(wait, Failure.of(error).toRecord());
+  /** `expired` rejects when nothing has happened for as long as a waiter may wait. */
+  private expiry(wait: Wait, since: number, patient: boolean): { expired: Promise<never>; stop(): void } {
+    const { timeout } = this.options;
+    const expired = new Deferred<never>();
+    const look = () => {
+      const idle = Date.now() - Math.max(since, patient ? wait.workedOn : 0);
+      if (idle < timeout) timer = setTimeout(look, timeout - idle);
+      else {
+        const silent = new Failure('UPSTREAM_TIMEOUT', undefined, { origin: 'upstream', retryable: true });
+        expired.reject(wait.away ?? silent);
+      }
+    };
+    let timer = setTimeout(look, timeout);
+    return { expired: expired.promise, stop: () => clearTimeout(timer) };
+  }
+
+  private publish(wait: Wait): void {
+    if (wait.asking) return;
+    wait.asking = true;
+    wait.asked = this.ask(wait).finally(() => {
+      wait.asking = false;
     });
   }
 
+  /** Until the bus has answered or nobody waits any more; each waiter has a patience of its own. */
+  private async ask(wait: Wait): Promise<void> {
+    for (let attempt = 0; this.isOpen(wait); attempt++) {
+      try {
+        const answer = await this.bus.requestPull(this.event(wait.request));
+        wait.away = undefined;
+        if (answer === 'queued') wait.queued = true;
+        // The job runs already and its signals may have been before our time: the row knows.
+        else for (const ms of EARLY_LOOKS_MS) setTimeout(() => this.lookEarly(wait), ms).unref();
+        return;
+      } catch (error) {
+        const failure = Failure.of(error);
+        if (failure.reason !== 'UNAVAILABLE') return this.finished(wait, failure.toRecord());
+        if (!wait.away) this.log.warn({ key: wait.key, error: String(error) }, 'cannot ask for a pull, trying again');
+        wait.away = failure;
+        this.wake(wait);
+        await sleep(backoff(attempt, 100, 1_000));
+      }
+    }
+  }
+
+  private isOpen(wait: Wait): boolean {
+    return !wait.finished && wait.waiters > 0;
+  }
+
   private lookEarly(wait: Wait): void {
-    if (!wait.finished && !wait.relay && wait.waiters > 0) void this.look(wait, false);
+    if (this.isOpen(wait) && !wait.relay) void this.look(wait, false);
   }
 
   /** `mayAsk`: publishes again when nobody works on it. */
@@ -189,6 +247,7 @@ export class PullWaits {
       if (wait.finished) return;
       const mine = row && sameRepository(row.target.repository, target.repository);
       if (row?.state === 'running' && row.leaseRemaining > 0) {
+        wait.workedOn = Date.now();
         const relay = mine ? relayAddressSchema.safeParse(row.relay) : undefined;
         if (relay?.success && !wait.relay) this.started(wait, relay.data);
         if (mine) return;
@@ -198,7 +257,7 @@ export class PullWaits {
       // Neither running for us nor finished: refused as a duplicate while queued, accepted when the job was lost.
       if (!mayAsk) return;
       wait.relay = undefined;
-      this.publish(wait, true);
+      this.publish(wait);
     } catch (error) {
       this.log.debug({ key: wait.key, error: String(error) }, 'cannot look at the pull');
     }
@@ -232,7 +291,7 @@ export class PullWaits {
     wait.relay = undefined;
     // The job's message is acknowledged a moment after its signal; should that take longer, the look at the row asks again.
     setTimeout(() => {
-      if (!wait.finished && wait.waiters > 0) this.publish(wait, true);
+      if (this.isOpen(wait)) this.publish(wait);
     }, AFTER_END_MS).unref();
   }
 
