@@ -1,5 +1,5 @@
 import { parse } from 'yaml';
-import { type Column, formatted, table } from './output.js';
+import { type Column, formatted, type OutputFormat, printList, table } from './output.js';
 
 interface Item {
   readonly name: string;
@@ -35,5 +35,23 @@ describe('output', () => {
     expect(formatted({ one: items, two: items }, 'yaml', () => '')).not.toMatch(/[&*]/);
     expect(formatted(answer, 'wide', (wide) => `wide ${wide}`)).toBe('wide true');
     expect(formatted(answer, 'table', (wide) => `wide ${wide}`)).toBe('wide false');
+  });
+
+  it('prints a list of any length as it comes', async () => {
+    const printed = async (count: number, format: OutputFormat) => {
+      let text = '';
+      async function* rows() {
+        for (let n = 0; n < count; n++) yield { name: `n${n}`, size: n };
+      }
+      await printList(rows(), columns, { format, header: true }, (part) => {
+        text += part;
+      });
+      return text;
+    };
+    for (const count of [0, 1, 1000, 2500]) {
+      expect(JSON.parse(await printed(count, 'json'))).toHaveLength(count);
+      expect(parse(await printed(count, 'yaml'))).toHaveLength(count);
+      expect((await printed(count, 'table')).split('\n')).toHaveLength(count + 2);
+    }
   });
 });

@@ -9,6 +9,8 @@ export function outputOption(): Option {
   return new Option('-o, --output <format>', 'how it is shown').choices([...FORMATS]).default('table');
 }
 
+const STRETCH = 1000;
+
 export interface Column<T> {
   readonly header: string;
   value(item: T): string;
@@ -41,6 +43,31 @@ export function formatted(answer: unknown, format: OutputFormat, text: (wide: bo
   if (format === 'json') return `${JSON.stringify(answer, null, 2)}\n`;
   if (format === 'yaml') return stringify(answer, { aliasDuplicateObjects: false });
   return text(format === 'wide');
+}
+
+/** A list as it comes, so that its length costs no memory; columns are as wide as the rows of one stretch need. */
+export async function printList<T>(
+  items: AsyncIterable<T>,
+  columns: readonly Column<T>[],
+  { format, header }: { readonly format: OutputFormat; readonly header: boolean },
+  out: (text: string) => void,
+): Promise<void> {
+  let stretch: T[] = [];
+  let printed = 0;
+  const flush = () => {
+    const first = printed === 0;
+    printed += stretch.length;
+    if (format === 'json') {
+      out(`${stretch.map((item, at) => `${first && at === 0 ? '[' : ','}\n  ${JSON.stringify(item)}`).join('')}`);
+    } else if (format === 'yaml') {
+      if (stretch.length > 0) out(stringify(stretch, { aliasDuplicateObjects: false }));
+    } else out(table(stretch, columns, { wide: format === 'wide', header: header && first }));
+    stretch = [];
+  };
+  for await (const item of items) if (stretch.push(item) >= STRETCH) flush();
+  if (stretch.length > 0 || printed === 0) flush();
+  if (format === 'json') out(printed === 0 ? '[]\n' : '\n]\n');
+  else if (format === 'yaml' && printed === 0) out('[]\n');
 }
 
 /** Names come from upstreams: what would move the cursor is shown as what it is. */

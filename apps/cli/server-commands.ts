@@ -112,6 +112,33 @@ export function addServerCommands(program: Command, around: Surroundings, finish
   )
     .argument('<reference>', 'image, such as docker.io/library/alpine:3')
     .addOption(outputOption());
+
+  add<ListFlags>('list', 'List what is cached', true, async ({ options, config }, api, signal) => {
+    const { listCommand } = await import('./commands/list.js');
+    const pattern = options.pattern ?? config.listConfig.expr;
+    return listCommand(
+      {
+        header: options.header ?? config.listConfig.header,
+        shortDigest: options.shortDigest ?? false,
+        format: options.output,
+        ...(pattern ? { pattern } : {}),
+      },
+      api,
+      around.out,
+      signal,
+    );
+  })
+    .addOption(patternOption())
+    .option('--header', 'print the names of the columns')
+    .option('--short-digest', 'print only the start of digests')
+    .addOption(outputOption());
+}
+
+interface ListFlags {
+  readonly pattern?: string;
+  readonly header?: boolean;
+  readonly shortDigest?: boolean;
+  readonly output: OutputFormat;
 }
 
 interface LoadFlags {
@@ -142,6 +169,13 @@ function platformOption(description: string): Option {
         throw new InvalidArgumentError('Expected os/architecture, such as linux/amd64, or all.');
     return [...(before ?? []), ...names];
   });
+}
+
+function patternOption(): Option {
+  return new Option(
+    '--pattern <patterns>',
+    'only references that match: regular expressions, separated by commas, not anchored, or glob:...',
+  );
 }
 
 function flag(key: string) {

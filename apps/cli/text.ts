@@ -25,3 +25,8 @@ export function durationText(ms: number): string {
     .map(([value, unit]) => `${value}${unit}`)
     .join('');
 }
+
+/** `2026-01-31 23:59:59`, in UTC, of an RFC 3339 time in UTC. */
+export function timeText(time: string): string {
+  return time.slice(0, 19).replace('T', ' ');
+}
