@@ -134,6 +134,31 @@ export function busContract<B extends Bus>(install: () => Promise<Installation<B
     });
   });
 
+  it('tells how long the oldest message of each lane has been there, also while it runs', async () => {
+    expect(await bus.oldest()).toEqual({ interactive: 0, background: 0 });
+    await bus.requestPull(pull(1));
+    await bus.requestPull(pull(2));
+    const queued = await eventually(
+      () => bus.oldest(),
+      ({ interactive }) => interactive > 5,
+    );
+    expect(queued.background).toBe(0);
+    const [seen, gate] = [new Journal<string>(), new Deferred()];
+    await work(async ({ key }) => {
+      seen.add(key);
+      await gate.promise;
+      return done;
+    });
+    await seen.reached(2);
+    expect((await bus.oldest()).interactive).toBeGreaterThanOrEqual(queued.interactive);
+    gate.resolve();
+    await empty();
+    await eventually(
+      () => bus.oldest(),
+      ({ interactive }) => interactive === 0,
+    );
+  });
+
   describe('a foreign message', () => {
     it('of a newer major stays in the queue and holds up nothing', async () => {
       const seen = new Journal<string>();

@@ -13,6 +13,8 @@ export interface Bus {
   onSignal<N extends SignalName>(name: N, handler: (payload: Signals[N]) => void): () => void;
   /** Messages waiting or in flight, by lane. For stats and readiness. */
   depth(): Promise<Record<Lane, number>>;
+  /** Milliseconds since the longest waiting or running message of each lane was queued; 0 for an empty lane. */
+  oldest(): Promise<Record<Lane, number>>;
   /** Resolves when connected and the stream exists. For readiness. */
   ping(): Promise<void>;
 }

@@ -108,10 +108,19 @@ export interface Catalog {
   readonly usage: UsageLedger;
   readonly duties: DutyRoster;
 
+  /** Connections to the database as they are now. No network. */
+  pool(): PoolState;
   /** What distinguishes this installation from every other; the same in all of its processes, for ever. */
   installation(): Promise<string>;
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface PoolState {
+  readonly idle: number;
+  readonly busy: number;
+  /** Statements that wait for a connection. */
+  readonly waiting: number;
 }
 
 export interface CatalogCounts {

@@ -12,6 +12,7 @@ export { Preloader, type PreloadJob, type PreloadRequest } from './preload/prelo
 export { AccessTimes } from './prune/access-times.js';
 export { PullWaits } from './pulls/pull-waits.js';
 export { PullWorker, type WorkerOptions } from './pulls/pull-worker.js';
+export type { PullOutcome, TransferEvent, WorkerEvents } from './pulls/worker-events.js';
 export type { BlobReader } from './serve/blob-reader.js';
 export type { TagRule } from './serve/freshness.js';
 export { Lists, type ServedList } from './serve/lists.js';

@@ -36,6 +36,10 @@ export class EventualBus implements Bus {
     return this.bus ? this.bus.depth() : Promise.reject(notYet('bus'));
   }
 
+  oldest(): Promise<Record<Lane, number>> {
+    return this.bus ? this.bus.oldest() : Promise.reject(notYet('bus'));
+  }
+
   ping(): Promise<void> {
     return this.bus ? this.bus.ping() : Promise.reject(notYet('bus'));
   }

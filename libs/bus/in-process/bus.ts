@@ -46,6 +46,10 @@ export class InProcessBus implements Bus {
     return { interactive: this.lanes.interactive.size, background: this.lanes.background.size };
   }
 
+  async oldest(): Promise<Record<Lane, number>> {
+    return { interactive: this.lanes.interactive.oldest, background: this.lanes.background.oldest };
+  }
+
   async ping(): Promise<void> {
     if (this.closed) throw unavailable('the queue is closed');
   }

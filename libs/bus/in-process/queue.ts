@@ -22,7 +22,8 @@ const TICK = 20;
  *            +-- due <-- postpone
  */
 export class LaneQueue {
-  private readonly known = new Set<string>();
+  /** When each entry came, by its key, the first one first: `performance.now()`. */
+  private readonly known = new Map<string, number>();
   private ready: Entry[] = [];
   private head = 0;
   private readonly postponed = new Set<Entry>();
@@ -40,10 +41,16 @@ export class LaneQueue {
     return this.known.size;
   }
 
+  /** Milliseconds since the first of all entries came; 0 without any. */
+  get oldest(): number {
+    const [first] = this.known.values();
+    return first === undefined ? 0 : performance.now() - first;
+  }
+
   add(key: string, raw: unknown): 'queued' | 'coalesced' | 'full' {
     if (this.known.has(key)) return 'coalesced';
     if (this.known.size >= this.capacity) return 'full';
-    this.known.add(key);
+    this.known.set(key, performance.now());
     this.ready.push({ key, lane: this.lane, raw, attempts: 0, due: 0 });
     this.onReady();
     return 'queued';

@@ -1,4 +1,4 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
+import { JetStreamApiError, type MsgRequest } from '@nats-io/jetstream';
 import { errors, type Msg } from '@nats-io/transport-node';
 import { Logger } from '@nestjs/common';
 import { sleep, within } from '#async';
@@ -75,6 +75,18 @@ export class JetStreamBus implements Bus {
     const [interactive, background] = await this.bounded(() =>
       Promise.all([count('interactive'), count('background')]),
     );
+    return { interactive, background };
+  }
+
+  async oldest(): Promise<Record<Lane, number>> {
+    const { link } = this;
+    const age = async (lane: Lane) => {
+      // The library's types lack what servers since 2.9 know: the first message from a place on, of a subject.
+      const first = { seq: 1, next_by_subj: link.names.pull(lane, '>') } as unknown as MsgRequest;
+      const message = await link.manager.streams.getMessage(link.names.stream, first);
+      return message ? Math.max(0, Date.now() - message.time.getTime()) : 0;
+    };
+    const [interactive, background] = await this.bounded(() => Promise.all([age('interactive'), age('background')]));
     return { interactive, background };
   }
 

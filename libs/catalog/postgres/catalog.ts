@@ -6,6 +6,7 @@ import type {
   Listing,
   ManifestRecord,
   NewManifest,
+  PoolState,
   RepositoryNames,
   TagRecord,
 } from '../port.js';
@@ -202,6 +203,10 @@ export class PostgresCatalog implements Catalog {
   async installation(): Promise<string> {
     const [row] = await this.connection.query<{ id: string }>(upstreams.findInstallation, []);
     return (row as { id: string }).id;
+  }
+
+  pool(): PoolState {
+    return this.connection.pool;
   }
 
   ping(): Promise<void> {

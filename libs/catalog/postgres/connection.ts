@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import { entities } from '../entities/index.js';
+import type { PoolState } from '../port.js';
 import { lookups, type Statement } from '../statements/index.js';
 import { catalogFailure, isConflict, overloaded } from './failures.js';
 import { silentLogger } from './silent-logger.js';
@@ -32,7 +33,7 @@ const MAX_TRIES = 5;
 
 /** TypeORM's data source and the `pg` pool that it owns. One try to connect; rejects with Failure UNAVAILABLE. */
 export class Connection {
-  private readonly pool: Pool;
+  private readonly pgPool: Pool;
   private readonly prepared: boolean;
   private closing?: Promise<void>;
 
@@ -40,7 +41,7 @@ export class Connection {
     readonly dataSource: DataSource,
     options: ConnectionOptions,
   ) {
-    this.pool = (dataSource.driver as unknown as { master: Pool }).master;
+    this.pgPool = (dataSource.driver as unknown as { master: Pool }).master;
     this.prepared = options.preparedStatements ?? true;
   }
 
@@ -84,6 +85,11 @@ export class Connection {
     return (await this.send(statement, values)).count;
   }
 
+  get pool(): PoolState {
+    const { totalCount, idleCount, waitingCount } = this.pgPool;
+    return { idle: idleCount, busy: totalCount - idleCount, waiting: waitingCount };
+  }
+
   async ping(): Promise<void> {
     await this.send(lookups.ping, []);
   }
@@ -101,9 +107,9 @@ export class Connection {
       ...(this.prepared && !statement.replan ? { name: statement.name } : {}),
     };
     for (let tries = 1; ; tries++) {
-      if (this.pool.waitingCount >= MAX_WAITING) throw overloaded('queries');
+      if (this.pgPool.waitingCount >= MAX_WAITING) throw overloaded('queries');
       try {
-        const result = await this.pool.query(config);
+        const result = await this.pgPool.query(config);
         return { rows: result.rows as Row[], count: result.rowCount ?? 0 };
       } catch (error) {
         if (!isConflict(error) || tries >= MAX_TRIES) throw catalogFailure(error);

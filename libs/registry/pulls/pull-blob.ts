@@ -44,7 +44,7 @@ async function transfer(
   pull: Pull,
   { repository, digest }: BlobTarget,
   size: number | undefined,
-  { blobs, content, upstream, transfers }: WorkerPorts,
+  { blobs, content, upstream, transfers, events }: WorkerPorts,
   options: WorkerOptions,
 ): Promise<number> {
   let unread: NodeJS.Timeout | undefined;
@@ -65,7 +65,10 @@ async function transfer(
     },
     options.download,
     {
-      onEvent: (event) => pull.log.debug({ key: pull.event.key, requestId: pull.event.requestId, event }, 'transfer'),
+      onEvent: (event) => {
+        events?.transferEvent(event);
+        pull.log.debug({ event }, 'transfer');
+      },
       onFirstByte: () => clearTimeout(silent),
       onIdle: (idle) => {
         clearTimeout(unread);
@@ -93,7 +96,7 @@ async function transfer(
     const run = transfers.track(transfer, transfer.run());
     transfer.open.then(
       (told) => {
-        pull.log.debug({ key: pull.event.key, digest, transfer: transfer.id, size: told }, 'transfer started');
+        pull.log.debug({ digest, transfer: transfer.id, size: told }, 'transfer started');
         const announce = () =>
           pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, told);
         if (told === undefined || told > TOLD_LATE) announce();
@@ -107,5 +110,6 @@ async function transfer(
     clearTimeout(silent);
     clearTimeout(announcing);
     pull.signal.removeEventListener('abort', stop);
+    events?.transferEnded(transfer.readersSeen);
   }
 }

@@ -94,6 +94,5 @@ async function prefetch(
   // What cannot be queued is fetched when the client asks for it.
   const results = await Promise.allSettled(targets.map((child) => ports.bus.requestPull(event(child))));
   const refused = results.filter((r) => r.status === 'rejected').length;
-  if (refused > 0)
-    pull.log.info({ key: pull.event.key, refused }, 'some parts of the image were not queued for prefetch');
+  if (refused > 0) pull.log.info({ refused }, 'some parts of the image were not queued for prefetch');
 }

@@ -12,6 +12,7 @@ import type { PullLedger } from '#catalog';
 import { Failure, type FailureRecord, type Target } from '#oci';
 import type { Log, Relays, RunningTransfer } from '../ports.js';
 import { leaseKey, sameRepository } from './lease-key.js';
+import { pullLog } from './running-pull.js';
 
 export interface PullRequest {
   readonly target: Target;
@@ -55,6 +56,7 @@ const EARLY_LOOKS_MS = [20, 300];
 interface Wait {
   readonly key: string;
   readonly request: PullRequest;
+  readonly log: Log;
   since: number;
   /** Whether the job that will end is one that this wait queued; until the bus has answered (`asked`) nobody knows. */
   queued: boolean;
@@ -160,6 +162,7 @@ export class PullWaits {
     const wait: Wait = {
       key,
       request,
+      log: pullLog(this.log, { key, requestId: request.requestId }),
       since: Date.now(),
       queued: false,
       asked: Promise.resolve(),
@@ -180,7 +183,7 @@ export class PullWaits {
       return await this.relays.attach(relay, signal);
     } catch (error) {
       signal?.throwIfAborted();
-      this.log.debug({ key: wait.key, error: String(error) }, 'transfer cannot be read, waiting for the next signal');
+      wait.log.debug({ error: String(error) }, 'transfer cannot be read, waiting for the next signal');
       if (wait.relay === relay) wait.relay = undefined;
       return undefined;
     }
@@ -223,7 +226,7 @@ export class PullWaits {
       } catch (error) {
         const failure = Failure.of(error);
         if (failure.reason !== 'UNAVAILABLE') return this.finished(wait, failure.toRecord());
-        if (!wait.away) this.log.warn({ key: wait.key, error: String(error) }, 'cannot ask for a pull, trying again');
+        if (!wait.away) wait.log.warn({ error: String(error) }, 'cannot ask for a pull, trying again');
         wait.away = failure;
         this.wake(wait);
         await sleep(backoff(attempt, 100, 1_000));
@@ -259,7 +262,7 @@ export class PullWaits {
       wait.relay = undefined;
       this.publish(wait);
     } catch (error) {
-      this.log.debug({ key: wait.key, error: String(error) }, 'cannot look at the pull');
+      wait.log.debug({ error: String(error) }, 'cannot look at the pull');
     }
   }
 

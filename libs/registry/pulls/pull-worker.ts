@@ -13,7 +13,8 @@ import { leaseKey, sameRepository } from './lease-key.js';
 import { pullBlob } from './pull-blob.js';
 import { pullList } from './pull-list.js';
 import { pullManifest } from './pull-manifest.js';
-import { type Pull, RunningPull, signalStarted } from './running-pull.js';
+import { type Pull, pullLog, RunningPull, signalStarted } from './running-pull.js';
+import type { PullOutcome, WorkerEvents } from './worker-events.js';
 
 export interface WorkerOptions {
   /** Unique per process life. */
@@ -40,6 +41,7 @@ export interface WorkerPorts {
   readonly transfers: Transfers;
   readonly content: ContentChecks;
   readonly log: Log;
+  readonly events?: WorkerEvents;
 }
 
 /** Milliseconds; an operator may end a pause at any time. */
@@ -73,7 +75,10 @@ export class PullWorker {
     }
     // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
     const known = target.kind === 'blob' ? await catalog.knowBlob(target.repository, target.digest) : {};
-    if (known.held !== undefined) return this.tell(event, { size: known.held });
+    if (known.held !== undefined) {
+      this.ports.events?.pullEnded(target.kind, 'present', 0);
+      return this.tell(event, { size: known.held });
+    }
     const putOff = this.putOff(event);
     if (putOff) return putOff;
     const claim = await catalog.pulls.claim(leaseKey(target), target, this.options.worker, this.options.lease);
@@ -94,14 +99,18 @@ export class PullWorker {
 
   private async work(pull: RunningPull, ref: ClaimRef, delivery: Delivery): Promise<Verdict> {
     const { event } = pull;
-    const lease = this.keep(ref, delivery);
+    const lease = this.keep(ref, delivery, pull.log);
+    const { events } = this.ports;
+    const began = performance.now();
+    let outcome: PullOutcome = 'done';
+    events?.pullStarted(event.target.kind, ref.attempt);
     const row = leaseKey(event.target);
     this.running.set(row, pull);
     pull.interruptBy(AbortSignal.any([lease.lost, this.stopping.signal]));
     pull.onAnnounce = (relay, size) => {
       // For late joiners; whoever waits now has heard the signal.
       this.ports.catalog.pulls.announce(ref, relay, size).catch((error: unknown) => {
-        this.ports.log.warn({ key: event.key, error: String(error) }, 'cannot record the relay');
+        pull.log.warn({ error: String(error) }, 'cannot record the relay');
       });
     };
     try {
@@ -113,16 +122,18 @@ export class PullWorker {
       return await this.record(event, ref);
     } catch (error) {
       if (lease.lost.aborted || this.stopping.signal.aborted) {
+        outcome = 'interrupted';
         if (this.stopping.signal.aborted) await this.handBack(ref);
         return { verdict: 'later', delayMs: 0 };
       }
       const failure = Failure.of(error);
-      if (failure.reason === 'INTERNAL')
-        this.ports.log.error({ key: event.key, err: failure.cause }, 'pull failed unexpectedly');
+      outcome = failure.reason;
+      if (failure.reason === 'INTERNAL') pull.log.error({ err: failure.cause }, 'pull failed unexpectedly');
       return await this.end(event, ref, failure);
     } finally {
       if (this.running.get(row) === pull) this.running.delete(row);
       lease.end();
+      events?.pullEnded(event.target.kind, outcome, (performance.now() - began) / 1000);
     }
   }
 
@@ -154,14 +165,14 @@ export class PullWorker {
   }
 
   /** Heartbeats to queue and row until `end`; `lost` aborts when another worker has taken over. */
-  private keep(ref: ClaimRef, delivery: Delivery): { lost: AbortSignal; end(): void } {
+  private keep(ref: ClaimRef, delivery: Delivery, log: Log): { lost: AbortSignal; end(): void } {
     const lost = new AbortController();
     const timer = setInterval(() => {
       delivery.working();
       this.ports.catalog.pulls.renew(ref, this.options.lease).then(
         (held) => held || lost.abort(new Failure('UNAVAILABLE', 'the lease was lost', { retryable: true })),
         // A database that is away takes nobody's lease: go on, the attempt number fences in the end.
-        (error) => this.ports.log.warn({ key: ref.key, error: String(error) }, 'cannot renew the lease'),
+        (error) => log.warn({ error: String(error) }, 'cannot renew the lease'),
       );
     }, this.options.lease / 3);
     timer.unref();
@@ -183,7 +194,7 @@ export class PullWorker {
       this.granted.set(event.key, true);
       signalStarted(this.ports.bus, event.key, row.relay as RelayAddress, row.size);
     } catch (error) {
-      this.ports.log.debug({ key: event.key, error: String(error) }, 'may not join the transfer of another repository');
+      pullLog(this.ports.log, event).debug({ error: String(error) }, 'may not join the transfer of another repository');
     }
   }
 
@@ -192,10 +203,7 @@ export class PullWorker {
     const recorded = await this.record(event, ref, failure);
     if (recorded.verdict === 'later' || recorded.lost) return recorded;
     if (!failure) return this.tell(event, {});
-    this.ports.log.warn(
-      { key: event.key, target: event.target, requestId: event.requestId, ...failure.toRecord() },
-      'pull failed',
-    );
+    pullLog(this.ports.log, event).warn({ target: event.target, ...failure.toRecord() }, 'pull failed');
     return this.tell(event, { failure: failure.toRecord() });
   }
 
@@ -210,7 +218,7 @@ export class PullWorker {
         return { verdict: 'done', lost: !held };
       } catch (error) {
         if (attempt >= 5 || this.stopping.signal.aborted) return { verdict: 'later', delayMs: 1000 };
-        this.ports.log.warn({ key: event.key, error: String(error) }, 'cannot record the end of a pull, trying again');
+        pullLog(this.ports.log, event).warn({ error: String(error) }, 'cannot record the end of a pull, trying again');
         await sleep(backoff(attempt, 200, 5000));
       }
     }

@@ -1,11 +1,12 @@
 import { type Bus, EVENT_MAJOR, type PullRequested, type RelayAddress } from '#bus';
 import type { BlobKnowledge } from '#catalog';
 import type { CallOptions } from '#upstream';
-import type { Log } from '../ports.js';
+import { type Log, logWith } from '../ports.js';
 
 /** What one pull under a lease may do. */
 export interface Pull {
   readonly event: PullRequested;
+  /** Its lines carry the key and the id of the request. */
   readonly log: Log;
   /** Another try after a worker was lost, or a pull of what was pulled before. */
   readonly again: boolean;
@@ -35,7 +36,7 @@ export class RunningPull implements Pull {
     readonly known: BlobKnowledge,
     private readonly ports: { readonly bus: Bus; readonly log: Log },
   ) {
-    this.log = ports.log;
+    this.log = pullLog(ports.log, event);
   }
 
   /** What ends the pull from outside. */
@@ -68,6 +69,10 @@ export class RunningPull implements Pull {
     this.promoted = true;
     if (this.announced) signalStarted(this.ports.bus, this.event.key, this.announced.relay, this.announced.size);
   }
+}
+
+export function pullLog(log: Log, { key, requestId }: Pick<PullRequested, 'key' | 'requestId'>): Log {
+  return logWith(log, { key, ...(requestId === undefined ? {} : { requestId }) });
 }
 
 export function signalStarted(bus: Bus, key: string, relay: RelayAddress, size: number | undefined): void {

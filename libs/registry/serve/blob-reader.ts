@@ -1,4 +1,5 @@
 import type { BlobStore, Sink, Span } from '#blobs';
+import { pullKey } from '#bus';
 import { type Digest, Failure, hasherFor, type Repository } from '#oci';
 import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
@@ -73,7 +74,13 @@ export class BlobReader {
           unverified.add(fingerprint);
         }
         this.ports.log.info(
-          { digest: this.digest, position, reason: failure.message, requestId: this.request.requestId },
+          {
+            key: pullKey(this.request.target),
+            requestId: this.request.requestId,
+            digest: this.digest,
+            position,
+            reason: failure.message,
+          },
           'blob goes on elsewhere',
         );
         if (lost) await this.forget();

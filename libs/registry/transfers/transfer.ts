@@ -53,6 +53,7 @@ export class Transfer implements RunningTransfer {
   private drained: Deferred | undefined;
   private changed = new Deferred();
   private readers = 0;
+  private seen = 0;
   private ended = false;
   private begun = false;
 
@@ -106,6 +107,16 @@ export class Transfer implements RunningTransfer {
     }
   }
 
+  /** Readers at this moment. */
+  get reading(): number {
+    return this.readers;
+  }
+
+  /** All that have read so far. */
+  get readersSeen(): number {
+    return this.seen;
+  }
+
   /** Stops the download; readers and `run` reject with `reason`. No effect once verified. */
   cancel(reason: Failure): void {
     if (!this.verified) this.abortion.abort(reason);
@@ -117,6 +128,7 @@ export class Transfer implements RunningTransfer {
 
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
     const { signal } = options;
+    this.seen++;
     if (++this.readers === 1) this.events.onIdle?.(false);
     let laggard: Buffer | undefined;
     try {
