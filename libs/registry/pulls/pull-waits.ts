@@ -1,27 +1,13 @@
 import { backoff, Deferred, sleep, unless } from '#async';
-import {
-  type Bus,
-  EVENT_MAJOR,
-  type Lane,
-  type PullRequested,
-  pullKey,
-  type RelayAddress,
-  relayAddressSchema,
-} from '#bus';
+import { type Bus, pullKey, type RelayAddress, relayAddressSchema } from '#bus';
 import type { PullLedger } from '#catalog';
-import { Failure, type FailureRecord, type Target } from '#oci';
+import { Failure, type FailureRecord } from '#oci';
 import type { Log, Relays, RunningTransfer } from '../ports.js';
 import { leaseKey, sameRepository } from './lease-key.js';
+import { eventOf, type PullRequest } from './pull-request.js';
 import { pullLog } from './running-pull.js';
 
-export interface PullRequest {
-  readonly target: Target;
-  readonly lane: Lane;
-  readonly cause: PullRequested['cause'];
-  readonly requestId?: string;
-  readonly via?: string;
-  readonly maxAge?: number;
-}
+export type { PullRequest };
 
 export interface WaitOptions {
   /** A running transfer is as good as a finished one. */
@@ -109,7 +95,7 @@ export class PullWaits {
 
   /** Asks for the pull and does not wait. */
   async request(request: PullRequest): Promise<void> {
-    await this.bus.requestPull(this.event(request));
+    await this.bus.requestPull(eventOf(request));
   }
 
   /**
@@ -217,7 +203,7 @@ export class PullWaits {
   private async ask(wait: Wait): Promise<void> {
     for (let attempt = 0; this.isOpen(wait); attempt++) {
       try {
-        const answer = await this.bus.requestPull(this.event(wait.request));
+        const answer = await this.bus.requestPull(eventOf(wait.request));
         wait.away = undefined;
         if (answer === 'queued') wait.queued = true;
         // The job runs already and its signals may have been before our time: the row knows.
@@ -314,9 +300,5 @@ export class PullWaits {
     const { changed } = wait;
     wait.changed = new Deferred();
     changed.resolve();
-  }
-
-  private event(request: PullRequest): PullRequested {
-    return { v: EVENT_MAJOR, key: pullKey(request.target), ...request };
   }
 }
