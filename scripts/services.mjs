@@ -29,7 +29,10 @@ const cache =
   process.env.OCIREGISTRY_TEST_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ociregistry');
 const isRoot = process.getuid?.() === 0;
 
-/** Built with `go install`; `accepts` judges what a binary found on PATH says to `versionArgument` (`--version`). */
+/**
+ * Built with `go install`; `accepts` judges what a binary found on PATH says to `versionArgument` (`--version`), without it
+ * nothing there is asked.
+ */
 const goModules = {
   'nats-server': {
     module: 'github.com/nats-io/nats-server/v2@v2.12.0',
@@ -48,6 +51,10 @@ const goModules = {
   registry: {
     module: 'github.com/distribution/distribution/v3/cmd/registry@v3.1.1',
     accepts: (version) => /distribution\/v3 v3\.1\./.test(version),
+  },
+  // The official suite of distribution-spec. Started with any argument it runs.
+  conformance: {
+    module: 'github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111',
   },
 };
 
@@ -93,7 +100,7 @@ function isExecutable(path) {
 
 function goInstalled(name) {
   const { module, versionArgument = '--version', accepts } = goModules[name];
-  const present = onPath(name);
+  const present = accepts && onPath(name);
   if (present && accepts(run(present, [versionArgument]).output)) return present;
   const directory = join(cache, module.replaceAll('/', '_'));
   const binary = join(directory, name);

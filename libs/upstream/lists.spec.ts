@@ -125,6 +125,12 @@ describe('listReferrers', () => {
     });
   });
 
+  it('an unknown repository is no sign of a missing API', async () => {
+    expect(await referrers()).toEqual([]);
+    fake.content.addManifest('a/b', signature(1));
+    expect((await referrers()).map(({ digest }) => digest)).toEqual([signature(1).digest]);
+  });
+
   it.each([
     ['refused', { status: 403 }, 'DENIED'],
     ['broken', { status: 500 }, 'UPSTREAM_ERROR'],

@@ -17,6 +17,8 @@ const MOST_REFERRERS = 10_000;
 /** How a registry says that it does not know the referrers API (A111); others answer 404 for an unknown repository too. */
 const NO_REFERRERS: ReadonlySet<number> = new Set([400, 404, 405, 406, 410, 501]);
 const MOST_QUERY = 2048;
+/** Bytes. */
+const MAX_ERROR = 64 * 1024;
 
 /** Registries learn the API with time. */
 export const WITHOUT_REFERRERS = { max: 10_000, ttl: 10 * 60_000 };
@@ -48,15 +50,17 @@ function nextTags(link: string | undefined, end: string | undefined): string | u
   return last === undefined ? undefined : `n=${nextPage(link)?.n ?? PAGE}&last=${encodeURIComponent(last)}`;
 }
 
-/** distribution-spec "Listing Referrers", to the last page. Undefined when the registry does not know the API. */
-export async function listReferrers(get: GetPage, signal?: AbortSignal): Promise<Descriptor[] | undefined> {
+/** Why there is no list of referrers. */
+type NoReferrers = 'unknown API' | 'unknown repository';
+
+/** distribution-spec "Listing Referrers", to the last page. */
+export async function listReferrers(get: GetPage, signal?: AbortSignal): Promise<Descriptor[] | NoReferrers> {
   const referrers = new Map<string, Descriptor>();
   let query = '';
   for (let pages = 0; pages < MOST_PAGES; pages++) {
     const answer = await get(query);
     if (pages === 0 && NO_REFERRERS.has(answer.status)) {
-      answer.discard();
-      return undefined;
+      return (await saysUnknownName(answer, signal)) ? 'unknown repository' : 'unknown API';
     }
     const found = parseReferrers(await bodyOf(answer, signal));
     if (!found) throw upstreamFailure('UPSTREAM_CONTENT', 'the upstream registry sent no index of referrers');
@@ -71,6 +75,16 @@ export async function listReferrers(get: GetPage, signal?: AbortSignal): Promise
     query = new URLSearchParams(following).toString();
   }
   throw tooLong();
+}
+
+/** A registry with the API says so of a repository that may come yet; of one without it every 404 is about the path. */
+async function saysUnknownName(answer: Answer, signal?: AbortSignal): Promise<boolean> {
+  if (answer.status === 404) {
+    const body = await readBody(answer, MAX_ERROR, signal).catch(() => Buffer.alloc(0));
+    return body.includes('"NAME_UNKNOWN"');
+  }
+  answer.discard();
+  return false;
 }
 
 /** What the tag that stands in for the API names: an index (A112), or nothing. */

@@ -144,8 +144,8 @@ export class RegistryClient implements Upstream {
     const work = async (call: Call) => {
       if (!this.withoutReferrers.has(key)) {
         const listed = await listReferrers((query) => this.page(call, query), call.signal);
-        if (listed) return listed;
-        this.withoutReferrers.set(key, true);
+        if (typeof listed !== 'string') return listed;
+        if (listed === 'unknown API') this.withoutReferrers.set(key, true);
       }
       const tag = { ...manifestQuestion('GET', repository, referrersTag(digest), options), endpoint: call.endpoint };
       return fallbackReferrers((await this.send(tag)).answer, call.signal);
