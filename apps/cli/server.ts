@@ -80,7 +80,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
     if (relay) {
       const port = await relay.listen(config.relay.port, '0.0.0.0');
       const { host, port: advertised } = config.relay.advertise;
-      relayUrl = `http://${host.includes(':') ? `[${host}]` : host}:${advertised || port}`;
+      relayUrl = `${config.relay.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${advertised || port}`;
     }
     await app.listen(config.adminPort, config.admin.host);
     if (config.health !== undefined) {

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { within } from '#async';
 import { Failure } from '#oci';
 import type { Log } from '#registry';
-import { readCertificates, type TlsFiles, watchCertificates } from './certificates.js';
+import { type CertificateFiles, readCertificates, watchCertificates } from '#tls';
 import { PullApi } from './pull-api.js';
 
 /** What the pull API needs of HTTP that Node does otherwise (WIRE A76, A117, A118). */
@@ -24,6 +24,11 @@ function parserAnswer(status: string, message: string): string {
   const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message, detail: null }] });
   const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
   return `HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`;
+}
+
+/** With `verify`, clients need a certificate that `ca` (or the system) signed. */
+export interface TlsFiles extends CertificateFiles {
+  readonly verify: boolean;
 }
 
 interface TlsOptions extends TlsFiles {

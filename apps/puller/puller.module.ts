@@ -38,7 +38,7 @@ export class PullerModule {
               },
             ),
         },
-        { provide: RelayServer, useFactory: () => new RelayServer(stack.transfers, log) },
+        { provide: RelayServer, useFactory: () => new RelayServer(stack.transfers, log, config.relay.tls) },
       ],
       exports: [PullWorker, RelayServer],
     };

@@ -9,7 +9,6 @@ export const NOT_YET: readonly string[] = [
   'prefetch.referrers',
   'pruneConfig',
   'redirect',
-  'relay.tls',
   'spool.maxBytes',
   'watch',
 ];

@@ -34,9 +34,10 @@ interface Resolved {
   /** Exactly one of the two is set. */
   blobs: { filesystem?: { path: string }; s3?: NonNullable<Parsed['blobs']['s3']> & { endpoint: string } };
   spool: Parsed['spool'] & { path: string };
-  relay: Omit<Parsed['relay'], 'advertise'> & {
+  relay: Omit<Parsed['relay'], 'advertise' | 'tls'> & {
     /** Port 0 stands for the port that the relay was given. */
     advertise: { host: string; port: number };
+    tls?: NonNullable<Parsed['relay']['tls']> & { cert: string; key: string };
   };
 }
 

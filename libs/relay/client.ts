@@ -1,24 +1,32 @@
-import { Agent, request } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { RelayAddress } from '#bus';
 import { Failure } from '#oci';
-import type { Relays, RunningTransfer } from '#registry';
+import type { Log, Relays, RunningTransfer } from '#registry';
+import { RelayConnections, type RelayTls } from './connections.js';
 import { RelayedTransfer } from './relayed-transfer.js';
 import { SIZE_HEADER } from './server.js';
 
 const CONNECT_MS = 3000;
 
+export interface RelayOptions {
+  /** Milliseconds without a byte after which the puller counts as gone. */
+  readonly idleTimeout: number;
+  readonly tls?: RelayTls;
+  readonly log: Log;
+}
+
 /** Reads the transfers of pullers over HTTP; those of this process through `local`. */
 export class HttpRelays implements Relays {
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 1024 });
+  private readonly connections: RelayConnections;
   /** By transfer; bounded, since who only wanted the size never reads. */
   private readonly attached = new LRUCache<string, Promise<RelayedTransfer>>({ max: 1000 });
 
   constructor(
     private readonly local: Relays,
-    /** Milliseconds without a byte after which the puller counts as gone. */
-    private readonly idleTimeout: number,
-  ) {}
+    private readonly options: RelayOptions,
+  ) {
+    this.connections = new RelayConnections(options.tls, options.log);
+  }
 
   /** All readers of one transfer in this process share what is attached. */
   attach(address: RelayAddress): Promise<RunningTransfer> {
@@ -27,7 +35,7 @@ export class HttpRelays implements Relays {
     if (known) return known;
     const attaching = this.head(address).then(
       (size) =>
-        new RelayedTransfer(address, size, this.agent, this.idleTimeout, () => {
+        new RelayedTransfer(address, size, this.connections, this.options.idleTimeout, () => {
           this.attached.delete(address.transfer);
         }),
     );
@@ -37,18 +45,13 @@ export class HttpRelays implements Relays {
   }
 
   close(): void {
-    this.agent.destroy();
+    this.connections.close();
   }
 
   private head(address: RelayAddress): Promise<number> {
     return new Promise((resolve, reject) => {
       const refuse = (message: string) => reject(new Failure('UNAVAILABLE', message, { retryable: true }));
-      const req = request(new URL(`/transfers/${address.transfer}`, address.url), {
-        agent: this.agent,
-        method: 'HEAD',
-        headers: { authorization: `Bearer ${address.token}` },
-        timeout: CONNECT_MS,
-      });
+      const req = this.connections.request(address, 'HEAD', '', CONNECT_MS);
       req.on('response', (res) => {
         res.resume();
         const size = Number(res.headers[SIZE_HEADER]);

@@ -1,9 +1,10 @@
-import { type Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { crc32 } from 'node:zlib';
 import { Deferred } from '#async';
 import type { Span } from '#blobs';
 import type { RelayAddress } from '#bus';
 import { Failure } from '#oci';
+import type { RelayConnections } from './connections.js';
 
 /** Bytes of a fingerprint block. */
 export const BLOCK = 2 ** 20;
@@ -38,16 +39,13 @@ export class RelayStream {
     address: RelayAddress,
     private readonly span: Span,
     bounded: boolean,
-    agent: Agent,
+    connections: RelayConnections,
     idleTimeout: number,
     private readonly events: StreamEvents,
   ) {
     this.base = this.head = this.lead = span.offset;
-    const url = new URL(
-      `/transfers/${address.transfer}?offset=${span.offset}&length=${span.length}${bounded ? '&bounded=1' : ''}`,
-      address.url,
-    );
-    this.req = request(url, { agent, headers: { authorization: `Bearer ${address.token}` }, timeout: idleTimeout });
+    const query = `?offset=${span.offset}&length=${span.length}${bounded ? '&bounded=1' : ''}`;
+    this.req = connections.request(address, 'GET', query, idleTimeout);
     this.req.on('response', (res) => {
       this.res = res;
       if (res.statusCode !== 200) return this.close('the transfer is not there');

@@ -1,8 +1,8 @@
-import type { Agent } from 'node:http';
 import { unless } from '#async';
 import type { Sink, Span } from '#blobs';
 import type { RelayAddress } from '#bus';
 import type { Fingerprint, ReadOptions, RunningTransfer } from '#registry';
+import type { RelayConnections } from './connections.js';
 import { BLOCK, RelayStream } from './relay-stream.js';
 
 /**
@@ -17,7 +17,7 @@ export class RelayedTransfer implements RunningTransfer {
   constructor(
     private readonly address: RelayAddress,
     private readonly total: number,
-    private readonly agent: Agent,
+    private readonly connections: RelayConnections,
     private readonly idleTimeout: number,
     private readonly onUnread: () => void,
   ) {}
@@ -75,7 +75,7 @@ export class RelayedTransfer implements RunningTransfer {
       this.address,
       { offset, length: (bounded ? end : this.total) - offset },
       bounded,
-      this.agent,
+      this.connections,
       this.idleTimeout,
       {
         onBlock: (index, block) => this.record(index, block),

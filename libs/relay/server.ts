@@ -1,11 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { RelayAddress } from '#bus';
 import { Failure } from '#oci';
 import type { Log, Relays } from '#registry';
+import { type CertificateFiles, readCertificates, watchCertificates } from '#tls';
 
 /** Bytes; absent in the answer to HEAD while the upstream has not told. */
 export const SIZE_HEADER = 'x-transfer-size';
+
+const HTTP = { keepAliveTimeout: 60_000, headersTimeout: 65_000, requestTimeout: 0 };
 
 /**
  * The puller's internal port: running transfers, read from any offset.
@@ -13,18 +17,29 @@ export const SIZE_HEADER = 'x-transfer-size';
  *   HEAD /transfers/<id>                               -> 200, x-transfer-size
  *   GET  /transfers/<id>?offset=O&length=L[&bounded=1] -> 200, exactly L bytes as they arrive, or a reset
  *
- * Both need `Authorization: Bearer <the transfer's token>`; without it a transfer does not exist (404).
+ * Both need `Authorization: Bearer <the transfer's token>`; without it a transfer does not exist (404). With TLS and an authority
+ * of its own, gateways have to show a certificate that it signed.
  */
 export class RelayServer {
-  private readonly server: Server;
+  private readonly server: Server | SecureServer;
+  private readonly unwatch: () => void = () => {};
 
+  /** Throws Error when certificates cannot be read. */
   constructor(
     private readonly transfers: Relays,
     private readonly log: Log,
+    tls?: CertificateFiles,
   ) {
-    this.server = createServer({ keepAliveTimeout: 60_000, headersTimeout: 65_000, requestTimeout: 0 }, (req, res) => {
+    const listener = (req: IncomingMessage, res: ServerResponse) => {
       this.answer(req, res).catch((error: unknown) => this.fail(res, error));
-    });
+    };
+    if (tls) {
+      const check = tls.ca !== undefined;
+      const clients = { requestCert: check, rejectUnauthorized: check };
+      const server = createSecureServer({ ...HTTP, ...readCertificates(tls), ...clients }, listener);
+      this.unwatch = watchCertificates(tls, (certificates) => server.setSecureContext(certificates), log);
+      this.server = server;
+    } else this.server = createServer(HTTP, listener);
   }
 
   async listen(port: number, host: string): Promise<number> {
@@ -37,6 +52,7 @@ export class RelayServer {
 
   /** Cuts every reader: they go on elsewhere at their offset. */
   async close(): Promise<void> {
+    this.unwatch();
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     this.server.closeAllConnections();
     await closed;

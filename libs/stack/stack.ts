@@ -117,7 +117,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
       if (!jetStream) throw new Error('the bus is not connected yet');
       return new JetStreamStrategy(jetStream, { slots });
     };
-    const http = new HttpRelays(transfers, 2 * config.pulls.lease);
+    const http = new HttpRelays(transfers, { idleTimeout: 2 * config.pulls.lease, tls: config.relay.tls, log });
     relays = http;
     closers.push(() => http.close());
   }

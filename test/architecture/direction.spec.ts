@@ -14,7 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   upstream: ['oci', 'async'],
   registry: ['oci', 'async', 'blobs', 'bus', 'catalog', 'upstream'],
   archive: ['oci', 'registry'],
-  relay: ['oci', 'async', 'blobs', 'bus', 'registry'],
+  tls: NO_OTHERS,
+  relay: ['oci', 'async', 'blobs', 'bus', 'registry', 'tls'],
   config: ['oci', 'async'],
   telemetry: ['oci', 'async', 'config', 'blobs', 'bus', 'catalog', 'upstream', 'registry'],
   stack: [

@@ -102,9 +102,23 @@ export const storage = {
         description: '`host:port` under which gateways reach this puller.',
         'x-default': 'the first address that is not loopback, and `relay.port`',
       }),
-      tls: tls.meta({
-        description: 'TLS between gateways and pullers; `cert` and `key` are needed, `ca` checks the peer.',
-      }),
+      tls: z
+        .strictObject({
+          cert: file('Certificate chain of this process, PEM.'),
+          key: file('Its private key, PEM.'),
+          ca: file(
+            "CA of the other side. With it gateways and pullers check each other; without it gateways check pullers against the system's.",
+          ),
+          serverName: z.string().min(1).optional().meta({
+            description: "Name in the pullers' certificates.",
+            'x-default': 'the host of `relay.advertise`',
+          }),
+        })
+        .optional()
+        .meta({
+          description:
+            'TLS between gateways and pullers; `cert` and `key` are needed. Changed files are read again within seconds.',
+        }),
     })
     .prefault({})
     .meta({ description: 'How gateways read running transfers of other processes.' }),

@@ -1,20 +1,23 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
-import type { Log } from '#registry';
 
-/** Paths of PEM files. With `verify`, clients need a certificate that `ca` (or the system) signed. */
-export interface TlsFiles {
+/** Paths of PEM files: our chain and its key, and who signs the other side's certificates (default: the system's authorities). */
+export interface CertificateFiles {
   readonly cert: string;
   readonly key: string;
   readonly ca?: string;
-  readonly verify: boolean;
+}
+
+interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 /** Milliseconds between looks at the files. Polled, since mounted secrets are swapped by links that no watch follows. */
 const LOOK_MS = 5_000;
 
 /** Throws Error when a file cannot be read. */
-export function readCertificates({ cert, key, ca }: TlsFiles): SecureContextOptions {
+export function readCertificates({ cert, key, ca }: CertificateFiles): SecureContextOptions {
   const read = (path: string) => readFileSync(path, 'utf8');
   return { cert: read(cert), key: read(key), ...(ca === undefined ? {} : { ca: read(ca) }) };
 }
@@ -24,7 +27,7 @@ export function readCertificates({ cert, key, ca }: TlsFiles): SecureContextOpti
  * certificate whose key has not been written yet) is logged and the old ones stay. Returns the function that ends it.
  */
 export function watchCertificates(
-  files: TlsFiles,
+  files: CertificateFiles,
   use: (certificates: SecureContextOptions) => void,
   log: Log,
   lookMs = LOOK_MS,

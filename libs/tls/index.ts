@@ -1,0 +1,1 @@
+export { type CertificateFiles, readCertificates, watchCertificates } from './certificates.js';
