@@ -22,6 +22,8 @@ import { PullerModule } from '../puller/puller.module.js';
 const GRACE_MS = 12_000;
 /** Background pulls that one puller runs beside `workers` interactive ones. */
 const BACKGROUND_SHARE = 0.5;
+/** Manifests and lists that count as one pull: they wait for small answers, and take neither memory nor bandwidth. */
+const LIGHT_PULLS = 4;
 
 export interface RunningServer {
   /** `http://host:port` by what listens there. */
@@ -93,6 +95,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
       const slots = {
         interactive: config.workers,
         background: Math.max(1, Math.floor(config.workers * BACKGROUND_SHARE)),
+        light: LIGHT_PULLS,
       };
       app.connectMicroservice({ strategy: stack.strategy(slots) });
       await app.startAllMicroservices();

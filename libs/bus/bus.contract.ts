@@ -9,7 +9,7 @@ import { NestFactory } from '@nestjs/core';
 import { map } from 'rxjs';
 import { Deferred } from '#async';
 import type { Lane, PullRequested } from './events.js';
-import { createWorker, done, eventually, type Handle, Journal, later, pull } from './harness.contract.js';
+import { createWorker, done, eventually, type Handle, Journal, later, lightPull, pull } from './harness.contract.js';
 import type { Bus, Verdict } from './port.js';
 import { PULL_REQUESTED, type PullServer } from './pull-server.js';
 import { signalContract } from './signals.contract.js';
@@ -213,6 +213,25 @@ export function busContract<B extends Bus>(install: () => Promise<Installation<B
       await empty();
       expect(new Set(seen.entries).size).toBe(40);
       expect(most).toEqual({ interactive: 4, background: 2 });
+    });
+
+    it('take several light pulls for one, and no more of the others beside them', async () => {
+      const [order, gate] = [new Journal<string>(), new Deferred()];
+      const handle: Handle = async ({ target }) => {
+        order.add(target.kind);
+        await gate.promise;
+        return done;
+      };
+      for (let n = 0; n < 20; n++) await bus.requestPull(lightPull(n));
+      for (let n = 0; n < 3; n++) await bus.requestPull(pull(n));
+      await work(handle, { interactive: 3, background: 1, light: 4 });
+      await order.reached(12);
+      // Whatever else were let in would come within this answer of the bus.
+      for (let n = 0; n < 5; n++) await bus.depth();
+      expect(order.entries).toEqual(Array(12).fill('manifest'));
+      gate.resolve();
+      await empty();
+      expect(order.entries).toHaveLength(23);
     });
 
     it('of the interactive lane are never taken by background work', async () => {

@@ -36,6 +36,13 @@ export function pull(n: number, lane: Lane = 'interactive'): PullRequested {
   return { v: 1, key: pullKey(target), target, lane, cause: lane === 'interactive' ? 'client' : 'prefetch' };
 }
 
+/** A pull of the tag `n`. */
+export function lightPull(n: number): PullRequested {
+  const repository = { upstream: 'docker.io', path: 'library/alpine' };
+  const target = { kind: 'manifest', repository, reference: `${n}` } as const;
+  return { v: 1, key: pullKey(target), target, lane: 'interactive', cause: 'client' };
+}
+
 /** What handlers were given, in order; `reached` waits until there are so many. */
 export class Journal<T> {
   readonly entries: T[] = [];

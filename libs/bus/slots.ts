@@ -1,8 +1,15 @@
 import { Deferred } from '#async';
+import type { Target } from '#oci';
 import type { Lane } from './events.js';
 
 /** How many pulls of each lane one worker runs at a time. They are counted apart: background takes no interactive slot. */
-export type SlotLimits = Readonly<Record<Lane, number>>;
+export interface SlotLimits extends Readonly<Record<Lane, number>> {
+  /**
+   * So many pulls of manifests and lists count as one. Each waits for one or two small answers (a token, the content) and
+   * costs next to nothing meanwhile; counted in full they would make everybody wait for the upstream's latency. Default 1.
+   */
+  readonly light?: number;
+}
 
 /**
  * The running pulls of one worker.
@@ -14,6 +21,7 @@ export type SlotLimits = Readonly<Record<Lane, number>>;
  */
 export class Slots {
   private readonly running: Record<Lane, number> = { interactive: 0, background: 0 };
+  private count = 0;
   private idle: Deferred | undefined;
 
   constructor(private readonly limits: SlotLimits) {
@@ -22,22 +30,28 @@ export class Slots {
     }
   }
 
+  /** Messages that may come, whatever they are about: what is left of a slot is one for a light pull. */
   free(lane: Lane): number {
     if (lane === 'background' && this.running.interactive >= this.limits.interactive) return 0;
-    return this.limits[lane] - this.running[lane];
+    return Math.ceil(this.limits[lane] - this.running[lane]);
   }
 
-  take(lane: Lane): void {
-    this.running[lane]++;
+  /** Returns the function that gives the slot back; it is called once. */
+  take(lane: Lane, target: Target): () => void {
+    const share = target.kind === 'blob' ? 1 : 1 / (this.limits.light ?? 1);
+    this.running[lane] += share;
+    this.count++;
+    return () => {
+      // Thirds do not add up: nothing is left over when nothing runs.
+      this.count--;
+      this.running[lane] = this.count === 0 ? 0 : this.running[lane] - share;
+      if (this.count === 0) this.idle?.resolve();
+    };
   }
 
-  release(lane: Lane): void {
-    this.running[lane]--;
-    if (this.busy === 0) this.idle?.resolve();
-  }
-
+  /** Pulls that run. */
   get busy(): number {
-    return this.running.interactive + this.running.background;
+    return this.count;
   }
 
   /** Resolves when nothing runs. The caller bounds the wait and lets nothing new start. */

@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import type { BlobStore } from '#blobs';
 import { createFsBlobStore, createS3BlobStore } from '#blobs/adapters';
 import type { Bus } from '#bus';
-import { connectJetStream, InProcessBus, InProcessStrategy, type JetStreamBus, JetStreamStrategy } from '#bus/adapters';
+import {
+  connectJetStream,
+  InProcessBus,
+  InProcessStrategy,
+  type JetStreamBus,
+  JetStreamStrategy,
+  type SlotLimits,
+} from '#bus/adapters';
 import type { Catalog } from '#catalog';
 import { connectCatalog, lockDirectory, migrate, startEmbeddedPostgres } from '#catalog/adapters';
 import type { Config, Role } from '#config';
@@ -33,7 +40,7 @@ export interface Stack {
   /** Resolves when every dependency has been reached once. */
   readonly ready: Promise<void>;
   /** The transport for pullers; only after `ready`. */
-  strategy(slots: { interactive: number; background: number }): InProcessStrategy | JetStreamStrategy;
+  strategy(slots: SlotLimits): InProcessStrategy | JetStreamStrategy;
   close(): Promise<void>;
 }
 

@@ -1,7 +1,11 @@
-import { get } from '../support/client.js';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { digestOfBody, get } from '../support/client.js';
 import { eventually } from '../support/eventually.js';
+import { query } from '../support/inside.js';
 import { type Installation, install, type ServerProcess, stacks } from '../support/servers.js';
-import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.js';
+import { type FakeUpstream, makeCertificates, startFakeUpstream } from '../support/upstream/index.js';
 
 jest.setTimeout(240_000);
 
@@ -11,6 +15,17 @@ describe.each(stacks())('upstreams on the %s stack', (name) => {
   let fakes: FakeUpstream[];
   let system: Installation;
   let gateways: ServerProcess[];
+  const files = mkdtempSync(join(tmpdir(), 'ociregistry-upstreams-'));
+
+  /** Every process has the same certificate: all are at 127.0.0.1. */
+  const relayTls = () =>
+    Object.fromEntries(
+      Object.entries(makeCertificates()).flatMap(([name, text]) => {
+        if (!['ca', 'cert', 'key'].includes(name)) return [];
+        writeFileSync(join(files, name), text);
+        return [[name, join(files, name)]];
+      }),
+    );
 
   beforeAll(async () => {
     fakes = await Promise.all(Array.from({ length: 4 }, () => startFakeUpstream()));
@@ -22,12 +37,14 @@ describe.each(stacks())('upstreams on the %s stack', (name) => {
         { name: mirrored.host, scheme: 'http', mirrors: [{ url: mirror.url }] },
       ],
       tags: { fresh: '1s', stale: '1s' },
+      relay: { tls: relayTls() },
     });
     gateways = [...system.gateways];
   });
   afterAll(async () => {
     await system?.stop();
     await Promise.all(fakes?.map((fake) => fake.stop()) ?? []);
+    rmSync(files, { recursive: true, force: true });
   });
   afterEach(() => {
     for (const fake of fakes) fake.faults.clear();
@@ -79,6 +96,28 @@ describe.each(stacks())('upstreams on the %s stack', (name) => {
       508,
       'the upstream registry leads back to this server',
     ]);
+  });
+
+  it('relay.tls: a client behind another process is fed while the bytes come, by TLS on both sides', async () => {
+    const main = fakes[0]!;
+    const { images } = main.addImage({ repository: 'relayed', tag: 'v1', layers: [3_000_000], seed: 21 });
+    const { digest } = images[0]!.layers[0]!;
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    main.faults.add({ path: new RegExp(digest), stall: { at: 2_000_000, open: gate } });
+    let received = 0;
+    const answer = get(url(main, `relayed/blobs/${digest}`), { onBytes: (total) => (received = total) });
+    await eventually(async () => {
+      expect(received).toBeGreaterThan(1_000_000);
+      const sql = `SELECT relay->>'url' AS url FROM pulls WHERE target->>'digest' = $1`;
+      const [running] = await query(system.databaseUrl, sql, [digest]);
+      expect(running?.url).toMatch(name === 'standalone' ? /^$/ : /^https:\/\/127\.0\.0\.1:/);
+    });
+    open();
+    const { status, body } = await answer;
+    expect([status, digestOfBody(body)]).toEqual([200, digest]);
   });
 
   it('mirrors: digests come from one, tags from the upstream, and without the mirror everything does', async () => {

@@ -68,6 +68,17 @@ export function embeddedUrl(dataDir: string): string {
   return `postgresql://ociregistry:${password}@localhost/ociregistry?host=${encodeURIComponent(socketDirectory(home))}`;
 }
 
+/** Rows of one question to an installation's database. */
+export async function query(url: string, sql: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+  const client = new PgClient({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(sql, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
 /** Runs `work` while nobody can write to `table`; the lock ends with it. */
 export async function whileLocked<T>(url: string, table: string, work: (unlock: () => Promise<void>) => Promise<T>) {
   const client = new PgClient({ connectionString: url });

@@ -181,7 +181,11 @@ async function distributed(config: object, directory: string): Promise<Installat
   const one = async (role: string, n: number) =>
     ServerProcess.start(
       role,
-      { ...shared, dataDir: join(directory, `${role}${n}`), relay: { port: await freePort(), advertise: '127.0.0.1' } },
+      {
+        ...shared,
+        dataDir: join(directory, `${role}${n}`),
+        relay: { ...(config as { relay?: object }).relay, port: await freePort(), advertise: '127.0.0.1' },
+      },
       directory,
     );
   // All at once: ten processes may start together.

@@ -1,5 +1,5 @@
 import { decodePull } from '../decode.js';
-import { LANES, type Lane } from '../events.js';
+import { LANES, type Lane, type PullRequested } from '../events.js';
 import type { Delivery } from '../port.js';
 import { NEWER_MAJOR_DELAY, PullServer, type PullServerOptions, retryDelay } from '../pull-server.js';
 import type { InProcessBus } from './bus.js';
@@ -40,8 +40,7 @@ export class InProcessStrategy extends PullServer {
       while (this.slots.free(lane) > 0) {
         const entry = this.bus.next(lane);
         if (!entry) break;
-        this.slots.take(lane);
-        void this.run(entry);
+        this.begin(entry);
       }
     }
   };
@@ -53,27 +52,32 @@ export class InProcessStrategy extends PullServer {
     setImmediate(this.dispatch);
   }
 
-  private async run(entry: Entry): Promise<void> {
+  private begin(entry: Entry): void {
+    const decoded = decodePull(entry.raw);
+    if (decoded.kind === 'event')
+      void this.run(entry, decoded.event, this.slots.take(entry.lane, decoded.event.target));
+    else if (decoded.kind === 'newer') this.bus.postpone(entry, NEWER_MAJOR_DELAY);
+    else {
+      this.logger.warn(`dropped an undecodable message: ${decoded.reason}`);
+      this.bus.done(entry);
+    }
+  }
+
+  private async run(entry: Entry, event: PullRequested, release: () => void): Promise<void> {
     try {
-      const delay = await this.deliver(entry);
+      const delay = await this.deliver(entry, event);
       if (delay === undefined) this.bus.done(entry);
       else this.bus.postpone(entry, delay);
     } finally {
-      this.slots.release(entry.lane);
+      release();
       this.wake();
     }
   }
 
   /** Milliseconds until the next delivery; undefined when there is none. */
-  private async deliver(entry: Entry): Promise<number | undefined> {
-    const decoded = decodePull(entry.raw);
-    if (decoded.kind === 'newer') return NEWER_MAJOR_DELAY;
-    if (decoded.kind === 'invalid') {
-      this.logger.warn(`dropped an undecodable message: ${decoded.reason}`);
-      return undefined;
-    }
+  private async deliver(entry: Entry, event: PullRequested): Promise<number | undefined> {
     try {
-      const verdict = await this.handle(decoded.event, DELIVERIES[entry.lane]);
+      const verdict = await this.handle(event, DELIVERIES[entry.lane]);
       return verdict.verdict === 'later' ? verdict.delayMs : undefined;
     } catch {
       return retryDelay(entry.attempts);

@@ -57,8 +57,9 @@ export class JetStreamStrategy extends PullServer {
     }
     const decoded = decodePullJson(message.string());
     if (decoded.kind === 'event') {
-      this.slots.take(lane);
-      void this.run(lane, decoded.event, message);
+      void this.run(decoded.event, message, { lane, release: this.slots.take(lane, decoded.event.target) });
+      // A light pull leaves room for more.
+      this.fill();
     } else if (decoded.kind === 'newer') {
       message.nak(NEWER_MAJOR_DELAY);
     } else {
@@ -67,7 +68,11 @@ export class JetStreamStrategy extends PullServer {
     }
   }
 
-  private async run(lane: Lane, event: PullRequested, message: JsMsg): Promise<void> {
+  private async run(
+    event: PullRequested,
+    message: JsMsg,
+    { lane, release }: { readonly lane: Lane; readonly release: () => void },
+  ): Promise<void> {
     let delay: number | undefined;
     try {
       const verdict = await this.handle(event, { lane, working: () => this.working(message) });
@@ -75,7 +80,7 @@ export class JetStreamStrategy extends PullServer {
     } catch {
       delay = retryDelay(message.info.deliveryCount);
     }
-    this.slots.release(lane);
+    release();
     this.fill();
     await this.settle(message, delay);
   }

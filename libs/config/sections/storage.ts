@@ -140,5 +140,10 @@ export const storage = {
     })
     .prefault({})
     .meta({ description: 'Running downloads.' }),
-  workers: z.int().min(1).max(1_024).default(8).meta({ description: 'Pulls that one puller runs at a time.' }),
+  workers: z
+    .int()
+    .min(1)
+    .max(1_024)
+    .default(8)
+    .meta({ description: 'Pulls that one puller runs at a time; of manifests and lists four count as one.' }),
 };

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** PEM texts of a throw-away authority, a server and a client. */
+/** PEM texts of a throw-away authority, a server (which may also be a client) and a client. */
 export interface Certificates {
   readonly ca: string;
   readonly cert: string;
@@ -38,7 +38,7 @@ export function makeCertificates(names: readonly string[] = []): Certificates {
       );
     };
     const alternatives = ['IP:127.0.0.1', 'DNS:localhost', ...names.map((name) => `DNS:${name}`)].join(',');
-    sign('server', `subjectAltName=${alternatives}\nextendedKeyUsage=serverAuth\n`);
+    sign('server', `subjectAltName=${alternatives}\nextendedKeyUsage=serverAuth,clientAuth\n`);
     sign('client', 'extendedKeyUsage=clientAuth\n');
     const read = (name: string) => readFileSync(file(name), 'utf8');
     return {
