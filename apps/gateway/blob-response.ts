@@ -39,6 +39,7 @@ export async function sendBlob(
   const blob = await registry.blob(repository, digest, contextOf(exchange, signal));
   account.hit = blob.cached;
   account.outcome = blob.origin;
+  if (blob.source) account.source = blob.source;
   account.digest = digest;
   const plan = planOf(exchange, digest, blob.size);
   if (!plan) return;

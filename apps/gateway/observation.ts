@@ -1,5 +1,5 @@
 import { type Digest, type Failure, formatRepository, type Repository } from '#oci';
-import type { AccessTimes, Log } from '#registry';
+import type { AccessTimes, Log, ServedManifest } from '#registry';
 import type { Traffic } from '#telemetry';
 import type { Exchange } from './pull-api.js';
 
@@ -20,15 +20,23 @@ export interface Account {
   hit: boolean;
   /** How the answer came about: `hit`, `stale`, `revalidated`, `stale-on-error`, `joined`, `fetched`. */
   outcome?: string;
+  /** Whom the puller asked for it. */
+  source?: ServedManifest['source'];
   /** Of the body. */
   bytes: number;
 }
 
-/** Server-Timing (W3C) of an answer that was not a plain hit: how it came about, and the milliseconds until it began. */
+/**
+ * Server-Timing (W3C) of an answer that was not a plain hit: how it came about and the milliseconds until it began, which host
+ * was asked and how long it took, and for how long of that we did not ask it since it rests.
+ */
 export function timingOf({ timed, account }: Exchange): string[] {
-  const { outcome, started } = account;
+  const { outcome, source, started } = account;
   if (!timed || outcome === undefined || outcome === 'hit') return [];
-  return ['server-timing', `cache;desc="${outcome}";dur=${(performance.now() - started).toFixed(1)}`];
+  const parts = [`cache;desc="${outcome}";dur=${(performance.now() - started).toFixed(1)}`];
+  if (source) parts.push(`upstream;desc="${source.from}";dur=${source.ms}`);
+  if (source?.held) parts.push(`held;dur=${source.held}`);
+  return ['server-timing', parts.join(', ')];
 }
 
 /** Counts, dates and logs what was answered. Synchronous and cheap: it runs on every warm hit. */
@@ -84,7 +92,7 @@ export class Observation {
   }
 
   private line({ req, id, account }: Exchange, status: number, level: 'debug' | 'info', failure?: Failure): void {
-    const { kind, repository, reference, hit, outcome, bytes, started } = account;
+    const { kind, repository, reference, hit, outcome, source, bytes, started } = account;
     this.log[level](
       {
         requestId: id,
@@ -92,6 +100,7 @@ export class Observation {
         ...(kind && repository ? { kind, repository: formatRepository(repository), reference } : { url: req.url }),
         status,
         ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: outcome ?? (hit ? 'hit' : 'miss') }),
+        ...(source ? { from: source.from, upstreamMs: source.ms, heldMs: source.held } : {}),
         bytes,
         ms: Math.round(performance.now() - started),
         client: req.socket.remoteAddress,

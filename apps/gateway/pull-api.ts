@@ -146,6 +146,7 @@ export class PullApi {
     const served = await this.registry.manifest(repository, reference, contextOf(exchange));
     exchange.account.hit = served.origin === 'hit' || served.origin === 'stale';
     exchange.account.outcome = served.origin;
+    if (served.source) exchange.account.source = served.source;
     sendManifest(exchange, reference, served);
   }
 

@@ -45,6 +45,16 @@ export const relayAddressSchema = z.object({
 });
 export type RelayAddress = z.infer<typeof relayAddressSchema>;
 
+/** Who gave the content, and how long that took; without it nobody was asked. */
+const source = z.object({
+  /** Host of the upstream, or of its mirror. */
+  from: z.string().max(255),
+  /** Milliseconds until it answered, and those of them that the question was held back. */
+  ms: z.number().nonnegative(),
+  held: z.number().nonnegative().optional(),
+});
+export type PullSource = z.infer<typeof source>;
+
 const failure = z.custom<FailureRecord>((v) => typeof v === 'object' && v !== null && 'reason' in v);
 
 export const signalSchemas = {
@@ -54,6 +64,7 @@ export const signalSchemas = {
     relay: relayAddressSchema,
     /** Bytes, when known. */
     size: z.number().int().nonnegative().optional(),
+    source: source.optional(),
   }),
   'pull.finished': z.object({
     v: z.number().int(),
@@ -61,6 +72,7 @@ export const signalSchemas = {
     failure: failure.optional(),
     /** Bytes of a blob that is now held by the repository. */
     size: z.number().int().nonnegative().optional(),
+    source: source.optional(),
   }),
   /** A tag now names another digest, or (without `digest`) nothing. */
   'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),

@@ -18,6 +18,8 @@ export interface GateOptions {
 export interface Turn extends Counted {
   readonly priority: Priority;
   readonly signal?: AbortSignal;
+  /** Told the milliseconds that it was held. */
+  readonly onHeld?: (ms: number) => void;
 }
 
 /** A 429 without Retry-After: the pause doubles with each in a row. Milliseconds. */
@@ -88,7 +90,7 @@ export class Gate {
   }
 
   /** Milliseconds that such a request has to wait; 0: it may go. */
-  waitFor({ priority, ...request }: Omit<Turn, 'signal'>): number {
+  waitFor({ priority, ...request }: Omit<Turn, 'signal' | 'onHeld'>): number {
     const counted = isCounted(this.host, request);
     const { pause } = this;
     if (pause && (counted || !pause.countedOnly)) return pause.until - Date.now();
@@ -101,6 +103,7 @@ export class Gate {
       if (wait <= 0) return;
       if (Date.now() + wait > deadline) throw refusal(this.pause?.cause ?? 'exhausted', wait);
       await sleep(wait, turn.signal);
+      turn.onHeld?.(Math.round(wait));
     }
   }
 

@@ -46,12 +46,26 @@ export interface Upstream {
 /** Who waits for a request: while an upstream's window is nearly used up, only interactive requests go. */
 export type Priority = 'interactive' | 'background';
 
+/** How an answer came about. */
+export interface Answered {
+  /** Who gave it: the upstream's own host, or a mirror's. */
+  readonly from: string;
+  /** Milliseconds from the question to the answer; of a blob, to its headers. */
+  readonly ms: number;
+  /** Milliseconds of those in which the question was held, since the upstream rests for a moment. */
+  readonly held?: number;
+  /** Mirrors that were asked before, and why they did not answer. */
+  readonly passed?: readonly { readonly mirror: string; readonly reason: string }[];
+}
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Default interactive. */
   readonly priority?: Priority;
   /** The hops that the request has taken so far, as `Via` says them; ours is added. */
   readonly via?: string;
+  /** Told before the call resolves. */
+  readonly onAnswer?: (answered: Answered) => void;
 }
 
 /** Requests to an upstream rest. */

@@ -169,19 +169,32 @@ export class RegistryClient implements Upstream {
     fits: (endpoint: Endpoint) => boolean = () => true,
   ): Promise<T> {
     const endpoints = this.endpoints.find(question.repository.upstream, question.byDigest).filter(fits);
-    const { method, content, priority = 'interactive', signal } = question;
+    const { method, content, priority = 'interactive', signal, onAnswer } = question;
+    const asked = performance.now();
+    const passed: { mirror: string; reason: string }[] = [];
+    let held = 0;
+    const onHeld = (ms: number) => {
+      held += ms;
+    };
+    const answered = <R>(endpoint: Endpoint, result: R): R => {
+      const ms = Math.round(performance.now() - asked);
+      onAnswer?.({ from: endpoint.host, ms, ...(held ? { held } : {}), ...(passed.length ? { passed } : {}) });
+      return result;
+    };
     for (const endpoint of endpoints.slice(0, -1)) {
       try {
         // Nobody waits for a mirror that rests.
         const turn = { method, content, priority: 'background', signal } as const;
-        return await endpoint.gate.run(turn, () => work({ ...question, endpoint }));
+        return answered(endpoint, await endpoint.gate.run(turn, () => work({ ...question, endpoint })));
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof Failure)) throw error;
+        passed.push({ mirror: endpoint.host, reason: error.message });
       }
     }
     const endpoint = endpoints.at(-1) as Endpoint;
-    return endpoint.gate.run({ method, content, priority, signal }, () => work({ ...question, endpoint }));
+    const turn = { method, content, priority, signal, onHeld };
+    return answered(endpoint, await endpoint.gate.run(turn, () => work({ ...question, endpoint })));
   }
 
   private async page(call: Call, query: string): Promise<Answer> {

@@ -209,8 +209,29 @@ describe.each(stacks())('upstreams on the %s stack', (name) => {
     const main = fakes[0]!;
     const { images } = main.addImage({ repository: 'timed', tag: 'v1' });
     const timing = async (path: string) => (await get(url(main, path))).headers['server-timing'];
-    expect(await timing('timed/manifests/v1')).toMatch(/^cache;desc="fetched";dur=[0-9.]+$/);
+    const asked = `upstream;desc="${main.host}";dur=[0-9]+`;
+    expect(await timing('timed/manifests/v1')).toMatch(new RegExp(`^cache;desc="fetched";dur=[0-9.]+, ${asked}$`));
     expect(await timing(`timed/manifests/${images[0]!.digest}`)).toBeUndefined();
-    await eventually(async () => expect(await timing('timed/manifests/v1')).toMatch(/^cache;desc="revalidated";dur=/));
+    await eventually(async () =>
+      expect(await timing('timed/manifests/v1')).toMatch(
+        new RegExp(`^cache;desc="revalidated";dur=[0-9.]+, ${asked}$`),
+      ),
+    );
+    // From which mirror, and that it was not asked at once: to the client, and in the logs.
+    const [mirrored, mirror] = [fakes[2]!, fakes[3]!];
+    const { layers } = mirrored.addImage({ repository: 'timed', tag: 'v1', seed: 31 }).images[0]!;
+    mirror.addBlob('timed', mirrored.content.blob('timed', layers[0]!.digest)!);
+    const blob = await get(url(mirrored, `timed/blobs/${layers[0]!.digest}`));
+    expect(blob.headers['server-timing']).toMatch(
+      new RegExp(`^cache;desc="fetched";dur=[0-9.]+, upstream;desc="${mirror.host}";dur=[0-9]+$`),
+    );
+    main.faults.add({ path: /timed\/manifests\/held/, times: 1, status: 429, headers: { 'retry-after': '1' } });
+    main.addImage({ repository: 'timed', tag: 'held', seed: 32 });
+    expect(await timing('timed/manifests/held')).toMatch(/^cache;desc="fetched";.*, held;dur=[0-9]+$/);
+    await eventually(async () => {
+      const log = [...gateways, ...system.pullers].map((server) => server.log).join('');
+      expect(log).toMatch(new RegExp(`"from":"${mirror.host}","upstreamMs":\\d+`));
+      expect(log).toMatch(/"from":"[^"]+","ms":\d+,"held":\d+.*"pulled"/);
+    });
   });
 });

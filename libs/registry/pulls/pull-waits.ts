@@ -1,39 +1,14 @@
 import { backoff, Deferred, sleep, unless } from '#async';
-import { type Bus, pullKey, type RelayAddress, relayAddressSchema } from '#bus';
+import { type Bus, type PullSource, pullKey, type RelayAddress, relayAddressSchema } from '#bus';
 import type { PullLedger } from '#catalog';
 import { Failure, type FailureRecord } from '#oci';
 import type { Log, Relays, RunningTransfer } from '../ports.js';
 import { leaseKey, sameRepository } from './lease-key.js';
 import { eventOf, type PullRequest } from './pull-request.js';
 import { pullLog } from './running-pull.js';
+import type { Outcome, Told, WaitOptions, WaitsOptions } from './waiting.js';
 
-export type { PullRequest };
-
-export interface WaitOptions {
-  /** A running transfer is as good as a finished one. */
-  readonly attach?: boolean;
-  /**
-   * The client has bytes already: a bus that is away is sat out up to the time-out, and that begins anew as long as a
-   * worker is seen at work.
-   */
-  readonly patient?: boolean;
-  readonly signal?: AbortSignal;
-}
-
-/** `shared`: the pull was asked for before by another request. */
-export type Outcome =
-  /** `size`: of a blob, in bytes, where the one who finished told it. */
-  | { readonly state: 'finished'; readonly shared: boolean; readonly size?: number }
-  | { readonly state: 'running'; readonly shared: boolean; readonly transfer: RunningTransfer };
-
-export interface WaitsOptions {
-  /** Milliseconds without any progress. */
-  readonly timeout: number;
-  /** Milliseconds between two looks at the row. */
-  readonly poll: number;
-  /** Milliseconds after which a client without a byte is told that the bus is away. */
-  readonly busPatience: number;
-}
+export type { Outcome, PullRequest, WaitOptions, WaitsOptions };
 
 const AFTER_END_MS = 50;
 const EARLY_LOOKS_MS = [20, 300];
@@ -58,6 +33,7 @@ interface Wait {
   waiters: number;
   timer: NodeJS.Timeout;
   relay?: RelayAddress;
+  source?: PullSource;
   finished?: { failure?: FailureRecord; size?: number };
   changed: Deferred;
 }
@@ -79,8 +55,12 @@ export class PullWaits {
     private readonly options: WaitsOptions,
   ) {
     this.unsubscribe = [
-      bus.onSignal('pull.started', ({ key, relay }) => this.started(this.waits.get(key), relay)),
-      bus.onSignal('pull.finished', ({ key, failure, size }) => this.heardEnd(this.waits.get(key), failure, size)),
+      bus.onSignal('pull.started', ({ key, relay, source }) => this.started(this.waits.get(key), relay, source)),
+      bus.onSignal('pull.finished', ({ key, failure, size, source }) => {
+        const wait = this.waits.get(key);
+        if (wait && source) wait.source = source;
+        this.heardEnd(wait, failure, size);
+      }),
     ];
   }
 
@@ -115,18 +95,18 @@ export class PullWaits {
       if (first) this.publish(wait);
       for (;;) {
         const changed = wait.changed.promise;
-        const shared = !first || !wait.queued;
+        const told: Told = { shared: !first || !wait.queued, ...(wait.source ? { source: wait.source } : {}) };
         if (wait.finished) {
           if (wait.finished.failure) throw Failure.from(wait.finished.failure);
           return {
             state: 'finished',
-            shared,
+            ...told,
             ...(wait.finished.size === undefined ? {} : { size: wait.finished.size }),
           };
         }
         if (options.attach && wait.relay) {
           const transfer = await this.attach(wait, wait.relay, options.signal);
-          if (transfer) return { state: 'running', shared, transfer };
+          if (transfer) return { state: 'running', ...told, transfer };
           continue;
         }
         if (wait.away && !options.patient && Date.now() - since >= this.options.busPatience) throw wait.away;
@@ -252,9 +232,10 @@ export class PullWaits {
     }
   }
 
-  private started(wait: Wait | undefined, relay: RelayAddress): void {
+  private started(wait: Wait | undefined, relay: RelayAddress, source?: PullSource): void {
     if (!wait) return;
     wait.relay = relay;
+    if (source) wait.source = source;
     this.wake(wait);
   }
 

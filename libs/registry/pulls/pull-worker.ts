@@ -1,7 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import { backoff, sleep } from '#async';
 import type { BlobStore } from '#blobs';
-import { type Bus, type Delivery, EVENT_MAJOR, type PullRequested, type RelayAddress, type Verdict } from '#bus';
+import {
+  type Bus,
+  type Delivery,
+  EVENT_MAJOR,
+  type PullRequested,
+  type PullSource,
+  type RelayAddress,
+  type Verdict,
+} from '#bus';
 import type { Catalog, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord, isDigest, type Target } from '#oci';
 import type { Upstream } from '#upstream';
@@ -91,7 +99,7 @@ export class PullWorker {
       const failure = new Failure('UPSTREAM_ERROR', 'the pull was given up after its workers were lost', {
         origin: 'internal',
       });
-      return this.end(event, claim.ref, failure);
+      return this.end(event, claim.ref, { failure });
     }
     const again = claim.ref.attempt > 1 || claim.previous !== undefined;
     return this.work(new RunningPull(event, again, known, this.ports), claim.ref, delivery);
@@ -115,10 +123,12 @@ export class PullWorker {
     };
     try {
       const size = await this.perform(pull);
-      if (size === undefined) return await this.end(event, ref);
+      const { source } = pull;
+      pull.log.debug({ target: event.target, cause: event.cause, size, ...pull.asked }, 'pulled');
+      if (size === undefined) return await this.end(event, ref, { source });
       // A blob stays what it is: who waits need not wait for the row too. What a tag names is asked anew by whoever comes
       // after the answer, and knows by the row that this one came before.
-      this.tell(event, { size });
+      this.tell(event, { size, source });
       return await this.record(event, ref);
     } catch (error) {
       if (lease.lost.aborted || this.stopping.signal.aborted) {
@@ -129,7 +139,7 @@ export class PullWorker {
       const failure = Failure.of(error);
       outcome = failure.reason;
       if (failure.reason === 'INTERNAL') pull.log.error({ err: failure.cause }, 'pull failed unexpectedly');
-      return await this.end(event, ref, failure);
+      return await this.end(event, ref, { failure });
     } finally {
       if (this.running.get(row) === pull) this.running.delete(row);
       lease.end();
@@ -199,10 +209,14 @@ export class PullWorker {
   }
 
   /** Records before it tells: who waits may look at the row as soon as he is told. */
-  private async end(event: PullRequested, ref: ClaimRef, failure?: Failure): Promise<Verdict> {
+  private async end(
+    event: PullRequested,
+    ref: ClaimRef,
+    { failure, source }: { readonly failure?: Failure; readonly source?: PullSource },
+  ): Promise<Verdict> {
     const recorded = await this.record(event, ref, failure);
     if (recorded.verdict === 'later' || recorded.lost) return recorded;
-    if (!failure) return this.tell(event, {});
+    if (!failure) return this.tell(event, { source });
     pullLog(this.ports.log, event).warn({ target: event.target, ...failure.toRecord() }, 'pull failed');
     return this.tell(event, { failure: failure.toRecord() });
   }
@@ -224,7 +238,10 @@ export class PullWorker {
     }
   }
 
-  private tell(event: PullRequested, end: { readonly failure?: FailureRecord; readonly size?: number }): Verdict {
+  private tell(
+    event: PullRequested,
+    end: { readonly failure?: FailureRecord; readonly size?: number; readonly source?: PullSource },
+  ): Verdict {
     this.ports.bus.signal('pull.finished', { v: EVENT_MAJOR, key: event.key, ...end });
     return { verdict: 'done' };
   }

@@ -1,6 +1,6 @@
-import { type Bus, EVENT_MAJOR, type PullRequested, type RelayAddress } from '#bus';
+import { type Bus, EVENT_MAJOR, type PullRequested, type PullSource, type RelayAddress } from '#bus';
 import type { BlobKnowledge } from '#catalog';
-import type { CallOptions } from '#upstream';
+import type { Answered, CallOptions } from '#upstream';
 import { type Log, logWith } from '../ports.js';
 
 /** What one pull under a lease may do. */
@@ -29,6 +29,7 @@ export class RunningPull implements Pull {
   onAnnounce: (relay: RelayAddress, size: number | undefined) => void = () => {};
   private promoted = false;
   private announced: { relay: RelayAddress; size: number | undefined } | undefined;
+  private answered: Answered | undefined;
 
   constructor(
     readonly event: PullRequested,
@@ -51,7 +52,21 @@ export class RunningPull implements Pull {
   get call(): CallOptions {
     const { via } = this.event;
     const priority = this.interactive ? 'interactive' : 'background';
-    return { signal: this.interrupted, priority, ...(via ? { via } : {}) };
+    const onAnswer = (answered: Answered) => {
+      this.answered = answered;
+    };
+    return { signal: this.interrupted, priority, onAnswer, ...(via ? { via } : {}) };
+  }
+
+  /** Who was asked last, for logs. */
+  get asked(): Answered | undefined {
+    return this.answered;
+  }
+
+  get source(): PullSource | undefined {
+    if (!this.answered) return undefined;
+    const { from, ms, held } = this.answered;
+    return { from, ms, ...(held === undefined ? {} : { held }) };
   }
 
   get interactive(): boolean {
@@ -60,14 +75,18 @@ export class RunningPull implements Pull {
 
   announce(relay: RelayAddress, size: number | undefined): void {
     this.announced = { relay, size };
-    signalStarted(this.ports.bus, this.event.key, relay, size);
+    this.tellStarted(this.announced);
     this.onAnnounce(relay, size);
   }
 
   /** Somebody waits now. Tells him what was told before he did. */
   promote(): void {
     this.promoted = true;
-    if (this.announced) signalStarted(this.ports.bus, this.event.key, this.announced.relay, this.announced.size);
+    if (this.announced) this.tellStarted(this.announced);
+  }
+
+  private tellStarted({ relay, size }: { relay: RelayAddress; size: number | undefined }): void {
+    signalStarted(this.ports.bus, this.event.key, relay, size, this.source);
   }
 }
 
@@ -75,6 +94,13 @@ export function pullLog(log: Log, { key, requestId }: Pick<PullRequested, 'key' 
   return logWith(log, { key, ...(requestId === undefined ? {} : { requestId }) });
 }
 
-export function signalStarted(bus: Bus, key: string, relay: RelayAddress, size: number | undefined): void {
-  bus.signal('pull.started', { v: EVENT_MAJOR, key, relay, ...(size === undefined ? {} : { size }) });
+export function signalStarted(
+  bus: Bus,
+  key: string,
+  relay: RelayAddress,
+  size: number | undefined,
+  source?: PullSource,
+): void {
+  const told = { ...(size === undefined ? {} : { size }), ...(source ? { source } : {}) };
+  bus.signal('pull.started', { v: EVENT_MAJOR, key, relay, ...told });
 }

@@ -1,5 +1,5 @@
 import type { BlobStore, Sink, Span } from '#blobs';
-import { pullKey } from '#bus';
+import { type PullSource, pullKey } from '#bus';
 import { type Digest, Failure, hasherFor, type Repository } from '#oci';
 import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
@@ -30,6 +30,8 @@ export class BlobReader {
     private place: Place,
     /** How it comes to the client: nothing had to be fetched; a fetch of others is shared; it is fetched for this one. */
     readonly origin: 'hit' | 'joined' | 'fetched' = 'fetched',
+    /** Who gives it, where the puller told. */
+    readonly source?: PullSource,
   ) {}
 
   /** Nothing had to be fetched for it. */

@@ -1,10 +1,10 @@
 import { within } from '#async';
 import type { BlobStore } from '#blobs';
-import type { Bus } from '#bus';
+import type { Bus, PullSource } from '#bus';
 import type { Catalog, ManifestRecord } from '#catalog';
 import { type Digest, Failure, type FailureRecord, isDigest, type Repository } from '#oci';
 import type { Log } from '../ports.js';
-import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
 import { FactCache, type FactCacheOptions } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
@@ -35,11 +35,13 @@ interface RegistryPorts {
 }
 
 /** How an answer came about; for logs, metrics and `explain`. */
-type Origin = 'hit' | 'stale' | 'revalidated' | 'fetched' | 'stale-on-error';
+type Origin = 'hit' | 'stale' | 'revalidated' | 'joined' | 'fetched' | 'stale-on-error';
 
 export interface ServedManifest {
   readonly manifest: ManifestRecord;
   readonly origin: Origin;
+  /** Who gave it, or was asked whether it still holds. */
+  readonly source?: PullSource;
   /** Why a cached tag is served although the upstream should have been asked. */
   readonly warning?: string;
 }
@@ -102,12 +104,12 @@ export class Registry {
     const origin = outcome.shared ? 'joined' : 'fetched';
     if (outcome.state === 'running') {
       const size = await outcome.transfer.size();
-      return new BlobReader(this.ports, this.facts, request, size, outcome, origin);
+      return new BlobReader(this.ports, this.facts, request, size, outcome, origin, outcome.source);
     }
     const size = outcome.size ?? (await catalog.findBlob(repository, digest))?.size ?? (await blobs.stat(digest))?.size;
     if (size === undefined) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
     this.facts.addBlob(repository, digest, size);
-    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin);
+    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin, outcome.source);
   }
 
   /** A small blob from this process's memory, without a promise. */
@@ -122,12 +124,16 @@ export class Registry {
 
   private async byDigest(repository: Repository, digest: Digest, context: RequestContext): Promise<ServedManifest> {
     const held = this.facts.manifest(repository, digest) ?? (await this.ports.catalog.findManifest(repository, digest));
-    if (held) return this.remember(repository, held, 'hit');
+    if (held) {
+      this.facts.addManifest(repository, held);
+      return { manifest: held, origin: 'hit' };
+    }
     this.refuseKnownNo(repository, digest, 'MANIFEST_UNKNOWN');
-    await this.pull(repository, digest, context);
+    const pulled = await this.pull(repository, digest, context);
     const fetched = await this.ports.catalog.findManifest(repository, digest);
     if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
-    return this.remember(repository, fetched, 'fetched');
+    this.facts.addManifest(repository, fetched);
+    return { manifest: fetched, ...pulled };
   }
 
   private async byTag(repository: Repository, tag: string, context: RequestContext): Promise<ServedManifest> {
@@ -144,8 +150,11 @@ export class Registry {
     const trouble = held && this.facts.trouble(repository, tag);
     if (trouble) return servedOnError(held.manifest, trouble);
     const pull = this.pull(repository, tag, context);
+    let pulled: Awaited<typeof pull>;
     try {
-      await (held ? within(this.options.revalidateTimeout, pull, () => new Failure('UPSTREAM_TIMEOUT')) : pull);
+      pulled = await (held
+        ? within(this.options.revalidateTimeout, pull, () => new Failure('UPSTREAM_TIMEOUT'))
+        : pull);
     } catch (error) {
       context.signal?.throwIfAborted();
       const failure = Failure.of(error);
@@ -156,7 +165,7 @@ export class Registry {
     }
     const fetched = await this.findTag(repository, tag, true);
     if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
-    return { manifest: fetched.manifest, origin: held ? 'revalidated' : 'fetched' };
+    return { manifest: fetched.manifest, ...pulled, ...(held ? { origin: 'revalidated' } : {}) };
   }
 
   private async findTag(
@@ -189,19 +198,21 @@ export class Registry {
     });
   }
 
-  private async pull(repository: Repository, reference: string, context: RequestContext): Promise<void> {
+  private async pull(
+    repository: Repository,
+    reference: string,
+    context: RequestContext,
+  ): Promise<Pick<ServedManifest, 'origin' | 'source'>> {
     const request = this.request({ kind: 'manifest', repository, reference }, 'client', context);
-    await this.remembering(repository, reference, () => this.ports.waits.wait(request, { signal: context.signal }));
+    const { shared, source }: Outcome = await this.remembering(repository, reference, () =>
+      this.ports.waits.wait(request, { signal: context.signal }),
+    );
+    return { origin: shared ? 'joined' : 'fetched', ...(source ? { source } : {}) };
   }
 
   private request(target: PullRequest['target'], cause: PullRequest['cause'], context: RequestContext): PullRequest {
     const { requestId, via } = context;
     return { target, lane: 'interactive', cause, ...(requestId ? { requestId } : {}), ...(via ? { via } : {}) };
-  }
-
-  private remember(repository: Repository, manifest: ManifestRecord, origin: Origin): ServedManifest {
-    this.facts.addManifest(repository, manifest);
-    return { manifest, origin };
   }
 
   private refuseKnownNo(repository: Repository, reference: string, reason: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): void {
