@@ -1,4 +1,3 @@
-import { lookup as systemLookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction, type Socket } from 'node:net';
 import { buildConnector } from 'undici';
 
@@ -80,7 +79,7 @@ type Connector = buildConnector.connector;
  * Connects to public addresses only. Names are judged by what they resolve to at this very connect, and the socket by the
  * address that it really reached, so that DNS cannot answer differently in between.
  */
-export function publicOnly(options: buildConnector.BuildOptions, lookup: LookupFunction = systemLookup): Connector {
+export function publicOnly(options: buildConnector.BuildOptions, lookup: LookupFunction): Connector {
   const connect = buildConnector({ ...options, lookup: publicLookup(lookup) } as buildConnector.BuildOptions);
   return (target, callback) => {
     if (!mayBePublic(target.hostname)) return callback(refusal(target.hostname), null);

@@ -204,6 +204,24 @@ it.each([
   await expect(get()).rejects.toMatchObject({ reason, origin: 'upstream' });
 });
 
+it('bounds the bytes of the tokens that it keeps: the oldest are bought anew', async () => {
+  await bearer();
+  const big = (n: number) => JSON.stringify({ token: `${n}`.padEnd(14_000, 'x'), expires_in: 3600 });
+  let n = 0;
+  const pull = async (path: string) => {
+    fake.faults.clear();
+    fake.faults.add({ path: /token/, status: 200, body: big(n++) });
+    fake.faults.add({ path: /manifests/, status: 404 });
+    fake.requests.clear();
+    await expect(get(path)).rejects.toMatchObject({ reason: 'MANIFEST_UNKNOWN' });
+    return tokens();
+  };
+  await get();
+  for (let i = 0; i < 1_200; i++) expect(await pull(`r${i}`)).toBe(1);
+  expect(await pull('r1199')).toBe(0);
+  expect(await pull('r0')).toBe(1);
+});
+
 it.each(['', 'not json', '{}', '[]', 'null', '{"token":""}', '{"token":5}', '{"token":"a\\nb"}'])(
   'a token service that answers %j is an upstream error',
   async (body) => {

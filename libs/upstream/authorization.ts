@@ -22,6 +22,8 @@ interface Learnt {
 }
 
 const MOST_LEARNT = 10_000;
+/** Of the texts in them, which the registry chose; in UTF-16 units. */
+const MOST_LEARNT_TEXT = 8 * 2 ** 20;
 
 /**
  * Answers challenges: request -> 401 -> token (or Basic) -> the request again, once. What a registry asked for is remembered,
@@ -30,7 +32,12 @@ const MOST_LEARNT = 10_000;
  * Credentials are used only where the endpoint itself asks for them, never where a redirect has led.
  */
 export class Authorization {
-  private readonly learnt = new LRUCache<string, Learnt>({ max: MOST_LEARNT });
+  private readonly learnt = new LRUCache<string, Learnt>({
+    max: MOST_LEARNT,
+    maxSize: MOST_LEARNT_TEXT,
+    sizeCalculation: ({ realm, service = '', scope = '' }, key) =>
+      key.length + realm.length + service.length + scope.length + 1,
+  });
 
   constructor(
     private readonly transport: Transport,

@@ -26,7 +26,9 @@ interface CachedToken {
   readonly until: number;
 }
 
+/** Tokens that are kept, and bytes of them: some registries sign kilobytes, and what is thrown away is bought again. */
 const MOST_TOKENS = 10_000;
+const MOST_BYTES = 16 * 2 ** 20;
 /** distribution "Token Authentication Specification": without `expires_in` it is 60 s. */
 const DEFAULT_LIFE = 60;
 const LONGEST_LIFE = 24 * 3600;
@@ -37,8 +39,13 @@ const TOKEN = /^[\x21-\x7e]{1,65536}$/;
 
 /** Bearer tokens, cached until shortly before they expire and fetched once for all who wait. */
 export class Tokens {
-  private readonly cache = new LRUCache<string, CachedToken>({ max: MOST_TOKENS });
-  private readonly byToken = new LRUCache<string, string>({ max: MOST_TOKENS });
+  private readonly cache = new LRUCache<string, CachedToken>({
+    max: MOST_TOKENS,
+    maxSize: MOST_BYTES,
+    sizeCalculation: ({ token }, key) => key.length + token.length,
+    dispose: ({ token }) => this.byToken.delete(token),
+  });
+  private readonly byToken = new Map<string, string>();
   private readonly flights = new SingleFlight<string>();
 
   constructor(private readonly transport: Transport) {}
@@ -86,8 +93,8 @@ export class Tokens {
     const answer = await this.transport.send({ ...what, headers, url, endpoint, trusted });
     const { token, life } = await this.parse(answer);
     const milliseconds = life * 1000;
-    this.byToken.set(token, key);
     this.cache.set(key, { token, until: asked + Math.max(milliseconds - MARGIN, milliseconds * 0.9) });
+    this.byToken.set(token, key);
     return token;
   }
 

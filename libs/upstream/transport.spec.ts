@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type LookupFunction, type Server } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import {
   type FakeUpstream,
   type FakeUpstreamOptions,
@@ -229,6 +230,43 @@ describe('C28-C30: addresses', () => {
       expect(asked).toEqual(['registry.example.com']);
     }
     expect(fake.connections).toBe(0);
+  });
+
+  const withIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
+  (withIpv6 ? it : it.skip)('an upstream may have an address of IPv6, as its name or behind one', async () => {
+    const upstream = await start({ address: '::1' });
+    expect(fake.host).toMatch(/^\[::1\]:/);
+    await get(upstream);
+    const { lookup } = resolving('::1');
+    const host = `registry.example.com:${fake.port}`;
+    await get(client({ registries: [{ name: host, scheme: 'http' }], lookup }), host);
+  });
+
+  it('where one address of a name does not answer, another one does', async () => {
+    fake = await startFakeUpstream();
+    fake.addImage({ repository: 'a/b' });
+    const host = `registry.example.com:${fake.port}`;
+    for (const lost of ['::1', '127.0.0.2']) {
+      const { lookup } = resolving(lost, '127.0.0.1');
+      await get(client({ registries: [{ name: host, scheme: 'http' }], lookup }), host);
+    }
+  });
+
+  it('names are resolved once for many connections, and judged at each', async () => {
+    fake = await startFakeUpstream();
+    fake.addImage({ repository: 'a/b' });
+    const { lookup, asked } = resolving('127.0.0.1');
+    const host = `registry.example.com:${fake.port}`;
+    const upstream = client({ registries: [{ name: host, scheme: 'http' }], lookup });
+    fake.faults.add({ delay: 50 });
+    await Promise.all(Array.from({ length: 8 }, () => get(upstream, host)));
+    expect([fake.connections > 1, asked.length]).toEqual([true, 1]);
+    fake.faults.clear();
+    fake.faults.add({ path: /manifests/, redirect: `http://registry.example.com:${fake.port + 1}/x` });
+    for (let i = 0; i < 2; i++) {
+      const refused = { reason: 'UPSTREAM_ERROR', retryable: false };
+      await expect(get(upstream, host)).rejects.toMatchObject(refused);
+    }
   });
 
   it('a well-known registry is no exception', async () => {

@@ -6,6 +6,7 @@ import { unless } from '#async';
 import { mayBePublic, publicOnly, refusal } from './addresses.js';
 import type { Endpoint, Endpoints } from './endpoints.js';
 import { connectionFailure, isBrokenConnection, upstreamFailure } from './failures.js';
+import { rememberedLookup } from './names.js';
 import type { ProxyOptions, Timeouts, TlsOptions } from './options.js';
 import { type ProxyChoice, proxyFor } from './proxies.js';
 
@@ -54,6 +55,7 @@ const DISCARD_AT_MOST = 64 * 1024;
 /** Sends single requests: connections, TLS, time-outs and addresses; nothing about registries. */
 export class Transport {
   private readonly agents = new Map<string, Dispatcher>();
+  private readonly lookup: LookupFunction;
 
   constructor(
     private readonly options: {
@@ -63,7 +65,9 @@ export class Transport {
       readonly proxies?: ProxyOptions;
     },
     private readonly endpoints: Endpoints,
-  ) {}
+  ) {
+    this.lookup = rememberedLookup(options.lookup);
+  }
 
   /** Rejects with a Failure, or with the signal's reason. */
   async send(request: TransportRequest): Promise<Answer> {
@@ -148,14 +152,15 @@ export class Transport {
   }
 
   private agent(tls: TlsOptions, anyAddress: boolean, connections: number, proxy?: ProxyChoice): Dispatcher {
-    const { timeouts, lookup } = this.options;
+    const { lookup } = this;
+    const { timeouts } = this.options;
     const connect = {
       timeout: timeouts.connect,
       ca: tls.ca,
       cert: tls.cert,
       key: tls.key,
       rejectUnauthorized: !tls.insecureSkipVerify,
-      ...(lookup ? { lookup } : {}),
+      lookup,
     } as buildConnector.BuildOptions;
     const options = {
       connect: anyAddress ? connect : publicOnly(connect, lookup),

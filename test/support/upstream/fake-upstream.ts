@@ -18,13 +18,15 @@ export interface FakeUpstreamOptions {
   readonly clientCertificates?: boolean;
   /** Default any free one. */
   readonly port?: number;
+  /** The address it listens on. Default 127.0.0.1. */
+  readonly address?: string;
   /** Shared content. Default: its own, empty. */
   readonly content?: Content;
 }
 
 /** An OCI registry on a loopback port that can be told to misbehave. */
 export interface FakeUpstream {
-  /** `127.0.0.1:PORT`. */
+  /** `127.0.0.1:PORT`, or `[ADDRESS]:PORT`. */
   readonly host: string;
   readonly port: number;
   /** `http://127.0.0.1:PORT` (or https). */
@@ -77,7 +79,8 @@ class Fake implements FakeUpstream {
   }
 
   get host(): string {
-    return `127.0.0.1:${this.port}`;
+    const { address = '127.0.0.1' } = this.options;
+    return `${address.includes(':') ? `[${address}]` : address}:${this.port}`;
   }
 
   get url(): string {
@@ -102,7 +105,7 @@ class Fake implements FakeUpstream {
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.port, '127.0.0.1', 4096, resolve);
+      server.listen(this.port, this.options.address ?? '127.0.0.1', 4096, resolve);
     });
     this.port = (server.address() as AddressInfo).port;
     this.server = server;
