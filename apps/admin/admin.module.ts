@@ -10,6 +10,7 @@ import { AccessGuard } from './api/access.js';
 import { ContentController } from './api/content.controller.js';
 import { type AdminPorts, PORTS } from './api/ports.js';
 import { ProblemFilter } from './api/problem.js';
+import { PullFeed } from './api/pull-feed.js';
 import { PullsController } from './api/pulls.controller.js';
 import { ServerController } from './api/server.controller.js';
 import { StatsController } from './api/stats.controller.js';
@@ -43,6 +44,7 @@ export class AdminModule {
       providers: [
         { provide: DEPENDENCIES, useValue: stack.dependencies },
         { provide: PORTS, useValue: { config, catalog, bus, upstreams, explainer } satisfies AdminPorts },
+        { provide: PullFeed, useFactory: () => new PullFeed(catalog, bus, log) },
         { provide: APP_GUARD, useFactory: () => new AccessGuard(config.admin.token) },
         { provide: APP_FILTER, useFactory: () => new ProblemFilter(log) },
       ],

@@ -2,13 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { canonicalHost } from '#oci';
-import { type ContentRule, ContentRules, DOWNLOAD_DEFAULTS, type Log, PullWorker } from '#registry';
+import { type ContentRule, ContentRules, DOWNLOAD_DEFAULTS, type Log, PullWorker, signalProgress } from '#registry';
 import { RelayServer } from '#relay';
 import type { Stack } from '#stack';
 import { PullController } from './pull.controller.js';
 
 const ATTEMPTS = 10;
 const UNREAD_MS = 60_000;
+const PROGRESS_MS = 1000;
+/** Ends the telling of progress. */
+const PROGRESS = Symbol('progress');
 
 /** Workers: claim, fetch, verify, store, relay. No public API. */
 @Module({})
@@ -37,6 +40,10 @@ export class PullerModule {
                 firstByteWithin: config.pullTimeout,
               },
             ),
+        },
+        {
+          provide: PROGRESS,
+          useFactory: () => ({ onModuleDestroy: signalProgress(stack.transfers, stack.bus, PROGRESS_MS) }),
         },
         { provide: RelayServer, useFactory: () => new RelayServer(stack.transfers, log, config.relay.tls) },
       ],

@@ -18,6 +18,11 @@ export class SpanSet {
     return this.spans.at(-1)?.end ?? 0;
   }
 
+  /** How many bytes are in. */
+  get total(): number {
+    return this.spans.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
   /** How many bytes from `offset` on are in without a gap. */
   runAt(offset: number): number {
     const span = this.spans.find((s) => s.start <= offset && offset < s.end);

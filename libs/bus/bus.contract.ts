@@ -159,6 +159,49 @@ export function busContract<B extends Bus>(install: () => Promise<Installation<B
     );
   });
 
+  describe('an operator', () => {
+    it('sees what waits, interactive pulls first and no more than asked for', async () => {
+      await bus.requestPull(pull(1, 'background'));
+      await bus.requestPull(pull(2));
+      await installation.put(bus, 'interactive', pull(3).key, { v: 1, target: { kind: 'unheard of' } });
+      await bus.requestPull(pull(4));
+      await expect(bus.queued(10)).resolves.toEqual([pull(2), pull(4), pull(1, 'background')]);
+      await expect(bus.queued(1)).resolves.toEqual([pull(2)]);
+    });
+
+    it('withdraws a pull from every lane, and it may be asked for again', async () => {
+      for (const lane of ['interactive', 'background'] as const) await bus.requestPull(pull(1, lane));
+      await bus.requestPull(pull(2));
+      await expect(bus.withdraw(pull(1).key)).resolves.toEqual(pull(1));
+      await expect(bus.withdraw(pull(1).key)).resolves.toBeUndefined();
+      const seen = new Journal<string>();
+      await work(({ key }) => {
+        seen.add(key);
+        return done;
+      });
+      await empty();
+      expect(seen.entries).toEqual([pull(2).key]);
+      await expect(bus.requestPull(pull(1))).resolves.toBe('queued');
+      await seen.reached(2);
+    });
+
+    it('withdraws one that runs without a word to its handler', async () => {
+      const [seen, gate] = [new Journal<string>(), new Deferred()];
+      await work(async ({ key }) => {
+        seen.add(key);
+        if (seen.entries.length === 1) await gate.promise;
+        return seen.entries.length === 1 ? later(1) : done;
+      });
+      await bus.requestPull(pull(1));
+      await seen.reached(1);
+      await expect(bus.withdraw(pull(1).key)).resolves.toEqual(pull(1));
+      await expect(bus.requestPull(pull(1))).resolves.toBe('queued');
+      await seen.reached(2);
+      gate.resolve();
+      await empty();
+    });
+  });
+
   describe('a foreign message', () => {
     it('of a newer major stays in the queue and holds up nothing', async () => {
       const seen = new Journal<string>();

@@ -77,6 +77,20 @@ export const signalSchemas = {
   /** A tag now names another digest, or (without `digest`) nothing. */
   'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),
   'content.removed': z.object({ v: z.number().int(), digests: z.array(digest) }),
+  /** An operator wants no more of the pull with this row (`PullRow.key`). */
+  'pull.cancelled': z.object({ v: z.number().int(), row: z.string() }),
+  /** What a puller's transfers have received, every second while there are any. */
+  'pull.progress': z.object({
+    v: z.number().int(),
+    transfers: z.array(
+      z.object({
+        row: z.string(),
+        received: z.number().int().nonnegative(),
+        size: z.number().int().nonnegative().optional(),
+        readers: z.number().int().nonnegative(),
+      }),
+    ),
+  }),
   /** `until` in epoch milliseconds; 0 when its requests go again. The row says why. */
   'upstream.paused': z.object({ v: z.number().int(), upstream: z.string(), until: z.number() }),
 } as const;

@@ -11,6 +11,10 @@ export interface Bus {
   signal<N extends SignalName>(name: N, payload: Signals[N]): void;
   /** Handlers run for the signals of every process, this one included. Returns the unsubscribe function. */
   onSignal<N extends SignalName>(name: N, handler: (payload: Signals[N]) => void): () => void;
+  /** Some pulls that wait or run, at most `limit`, interactive ones first. For operators. */
+  queued(limit: number): Promise<PullRequested[]>;
+  /** Takes a pull out of the queue, in every lane, and gives it; a handler that has it already goes on. */
+  withdraw(key: string): Promise<PullRequested | undefined>;
   /** Messages waiting or in flight, by lane. For stats and readiness. */
   depth(): Promise<Record<Lane, number>>;
   /** Milliseconds since the longest waiting or running message of each lane was queued; 0 for an empty lane. */

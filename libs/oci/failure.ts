@@ -23,6 +23,7 @@ export const FAILURES = {
     status: 503,
     message: 'the upstream registry is paused',
   },
+  CANCELLED: { code: 'UNAVAILABLE', status: 503, message: 'the pull was cancelled by an operator' },
   LOOP: { code: 'UNSUPPORTED', status: 508, message: 'this request has come from this server itself' },
   UPSTREAM_TIMEOUT: { code: 'UNKNOWN', status: 504, message: 'the upstream registry did not answer in time' },
 } as const;
@@ -55,8 +56,9 @@ export class Failure extends Error implements FailureRecord {
   ) {
     super(message ?? FAILURES[reason].message, options.cause === undefined ? undefined : { cause: options.cause });
     this.origin = options.origin ?? (FAILURES[reason].status < 500 ? 'client' : 'internal');
-    // Bytes that were refused once are not asked for again by themselves: the next request does that.
-    this.retryable = options.retryable ?? (FAILURES[reason].status >= 500 && reason !== 'UPSTREAM_CONTENT');
+    // Bytes that were refused once, and what somebody stopped, are not asked for again by themselves: the next request does that.
+    const final = reason === 'UPSTREAM_CONTENT' || reason === 'CANCELLED';
+    this.retryable = options.retryable ?? (FAILURES[reason].status >= 500 && !final);
     if (options.retryAfter !== undefined) this.retryAfter = options.retryAfter;
   }
 

@@ -32,6 +32,14 @@ export class EventualBus implements Bus {
     };
   }
 
+  queued(limit: number): Promise<PullRequested[]> {
+    return this.bus ? this.bus.queued(limit) : Promise.reject(notYet('bus'));
+  }
+
+  withdraw(key: string): Promise<PullRequested | undefined> {
+    return this.bus ? this.bus.withdraw(key) : Promise.reject(notYet('bus'));
+  }
+
   depth(): Promise<Record<Lane, number>> {
     return this.bus ? this.bus.depth() : Promise.reject(notYet('bus'));
   }

@@ -124,6 +124,22 @@ export const Pull = model(
     finishedAt: time.optional(),
     durationMs: z.number().optional().meta({ description: 'Of a finished one.' }),
     failure: FailureInfo.optional(),
+    progress: z
+      .object({ received: bytes, readers: z.int(), bytesPerSecond: z.number() })
+      .optional()
+      .meta({ description: 'Of a running transfer, as its puller told within the last seconds.' }),
+  }),
+);
+export const QueuedPull = model(
+  'QueuedPull',
+  z.object({
+    key: z.string(),
+    kind: z.enum(['manifest', 'blob', 'tags', 'referrers']),
+    upstream: z.string(),
+    repository: z.string(),
+    reference: z.string().optional(),
+    lane: z.enum(['interactive', 'background']),
+    cause: z.enum(['client', 'prefetch', 'revalidate', 'preload', 'watch']),
   }),
 );
 export const Queue = model(
@@ -160,6 +176,14 @@ export const Upstream = model(
     manifests: z.int(),
   }),
 );
+
+export const PullEvents = model(
+  'PullEvents',
+  z
+    .object({ running: z.array(Pull), finished: z.array(Pull), queue: Queue })
+    .meta({ description: 'All that run, the last 50 that ended, and how much is queued.' }),
+);
+export const CancelledPull = model('CancelledPull', z.object({ was: z.enum(['running', 'queued']) }));
 
 const milliseconds = z.number().meta({ description: 'Milliseconds.' });
 

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { InProcessBus } from '#bus/adapters';
 import { type Config, load } from '#config';
 import type { Stack } from '#stack';
 import { AdminModule } from '../admin.module.js';
@@ -17,7 +18,11 @@ describe('the OpenAPI document', () => {
   beforeAll(async () => {
     const { config } = load({ role: 'all', flags: {}, env: {} }) as { config: Config };
     // Nothing is called: only what the controllers say of themselves is read.
-    const stack = { dependencies: [], catalog: { inventory: { images() {} } }, bus: {} } as unknown as Stack;
+    const stack = {
+      dependencies: [],
+      catalog: { inventory: { images() {} } },
+      bus: new InProcessBus(),
+    } as unknown as Stack;
     app = await NestFactory.create<NestFastifyApplication>(AdminModule.for(config, stack, log), new FastifyAdapter(), {
       logger: false,
       abortOnError: false,

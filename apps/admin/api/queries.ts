@@ -64,6 +64,7 @@ export const PullsQuery = z.strictObject({
   upstream: z.string().max(255).optional(),
   ...paging,
 });
+export const QueuedQuery = z.strictObject({ limit: paging.limit });
 export const ImageQuery = z.strictObject({
   ref: z.string().max(1000).meta({ description: '`docker.io/library/alpine:3.20`, or with `@sha256:...`.' }),
 });

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { PullRequested } from '#bus';
 import type {
   BlobEntry,
   ImageDetail as CatalogImageDetail,
@@ -11,8 +12,8 @@ import type {
   PullEntry,
   TagEntry,
 } from '#catalog';
-import { formatRepository } from '#oci';
-import type { Blob, Image, ImageDetail, ImageNode, Manifest, Pull, Tag } from './models.js';
+import { formatRepository, type Target } from '#oci';
+import type { Blob, Image, ImageDetail, ImageNode, Manifest, Pull, QueuedPull, Tag } from './models.js';
 import { cursorOf } from './queries.js';
 
 type Shown<T extends z.ZodType> = z.output<T>;
@@ -92,14 +93,7 @@ export function pullView(pull: PullEntry): Shown<typeof Pull> {
   const ended = pull.state === 'finished';
   return {
     key: pull.key,
-    kind: target.kind,
-    upstream: target.repository.upstream,
-    repository: target.repository.path,
-    ...('reference' in target
-      ? { reference: target.reference }
-      : 'digest' in target
-        ? { reference: target.digest }
-        : {}),
+    ...targetView(target),
     state: ended ? (failure ? 'failed' : 'done') : 'running',
     attempt: pull.attempt,
     worker: pull.worker,
@@ -110,4 +104,14 @@ export function pullView(pull: PullEntry): Shown<typeof Pull> {
       : {}),
     ...(failure ? { failure } : {}),
   };
+}
+
+export function queuedView({ key, target, lane, cause }: PullRequested): Shown<typeof QueuedPull> {
+  return { key, ...targetView(target), lane, cause };
+}
+
+function targetView(target: Target) {
+  const { upstream, path } = target.repository;
+  const reference = 'reference' in target ? target.reference : 'digest' in target ? target.digest : undefined;
+  return { kind: target.kind, upstream, repository: path, ...(reference === undefined ? {} : { reference }) };
 }

@@ -1,4 +1,5 @@
 import { Failure } from '#oci';
+import { decodePull } from '../decode.js';
 import { LANES, type Lane, type PullRequested, type SignalName, type Signals } from '../events.js';
 import type { Bus } from '../port.js';
 import { SignalHub } from '../signal-hub.js';
@@ -42,6 +43,23 @@ export class InProcessBus implements Bus {
     return this.hub.add(name, handler);
   }
 
+  async queued(limit: number): Promise<PullRequested[]> {
+    const found: PullRequested[] = [];
+    for (const lane of LANES) {
+      for (const { raw } of this.lanes[lane].entries()) {
+        if (found.length >= limit) return found;
+        const event = eventOf(raw);
+        if (event) found.push(event);
+      }
+    }
+    return found;
+  }
+
+  async withdraw(key: string): Promise<PullRequested | undefined> {
+    const entries = LANES.map((lane) => this.lanes[lane].withdraw(key));
+    return eventOf(entries.find((entry) => entry !== undefined)?.raw);
+  }
+
   async depth(): Promise<Record<Lane, number>> {
     return { interactive: this.lanes.interactive.size, background: this.lanes.background.size };
   }
@@ -80,6 +98,11 @@ export class InProcessBus implements Bus {
   postpone(entry: Entry, ms: number): void {
     if (!this.closed) this.lanes[entry.lane].postpone(entry, ms);
   }
+}
+
+function eventOf(raw: unknown): PullRequested | undefined {
+  const decoded = decodePull(raw);
+  return decoded.kind === 'event' ? decoded.event : undefined;
 }
 
 function unavailable(message: string): Failure {

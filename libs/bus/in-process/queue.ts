@@ -5,6 +5,8 @@ export interface Entry {
   readonly key: string;
   readonly lane: Lane;
   readonly raw: unknown;
+  /** `performance.now()` at which it came. */
+  readonly since: number;
   /** Deliveries so far. */
   attempts: number;
   /** `performance.now()` before which a postponed entry stays put. */
@@ -22,8 +24,8 @@ const TICK = 20;
  *            +-- due <-- postpone
  */
 export class LaneQueue {
-  /** When each entry came, by its key, the first one first: `performance.now()`. */
-  private readonly known = new Map<string, number>();
+  /** By key, the first that came first. */
+  private readonly known = new Map<string, Entry>();
   private ready: Entry[] = [];
   private head = 0;
   private readonly postponed = new Set<Entry>();
@@ -44,22 +46,32 @@ export class LaneQueue {
   /** Milliseconds since the first of all entries came; 0 without any. */
   get oldest(): number {
     const [first] = this.known.values();
-    return first === undefined ? 0 : performance.now() - first;
+    return first === undefined ? 0 : performance.now() - first.since;
+  }
+
+  /** In the order in which they came. */
+  entries(): IterableIterator<Entry> {
+    return this.known.values();
   }
 
   add(key: string, raw: unknown): 'queued' | 'coalesced' | 'full' {
     if (this.known.has(key)) return 'coalesced';
     if (this.known.size >= this.capacity) return 'full';
-    this.known.set(key, performance.now());
-    this.ready.push({ key, lane: this.lane, raw, attempts: 0, due: 0 });
+    const entry = { key, lane: this.lane, raw, attempts: 0, due: 0, since: performance.now() };
+    this.known.set(key, entry);
+    this.ready.push(entry);
     this.onReady();
     return 'queued';
   }
 
   next(): Entry | undefined {
-    const entry = this.ready[this.head];
-    if (!entry) return undefined;
-    this.head++;
+    let entry: Entry | undefined;
+    do {
+      entry = this.ready[this.head];
+      if (!entry) return undefined;
+      this.head++;
+      // Withdrawn ones are passed over here: to search for them where they wait would cost each a scan.
+    } while (this.known.get(entry.key) !== entry);
     // Amortised: each entry is moved at most once on average, and the spent half is given back.
     if (this.head === this.ready.length) {
       this.ready = [];
@@ -73,7 +85,13 @@ export class LaneQueue {
   }
 
   remove(entry: Entry): void {
-    this.known.delete(entry.key);
+    if (this.known.get(entry.key) === entry) this.known.delete(entry.key);
+  }
+
+  withdraw(key: string): Entry | undefined {
+    const entry = this.known.get(key);
+    this.known.delete(key);
+    return entry;
   }
 
   postpone(entry: Entry, ms: number): void {

@@ -2,7 +2,16 @@ import { JetStreamApiError, type MsgRequest } from '@nats-io/jetstream';
 import { errors, type Msg } from '@nats-io/transport-node';
 import { Logger } from '@nestjs/common';
 import { sleep, within } from '#async';
-import { EVENT_MAJOR, type Lane, type PullRequested, type SignalName, type Signals, signalSchemas } from '../events.js';
+import { decodePullJson } from '../decode.js';
+import {
+  EVENT_MAJOR,
+  LANES,
+  type Lane,
+  type PullRequested,
+  type SignalName,
+  type Signals,
+  signalSchemas,
+} from '../events.js';
 import type { Bus } from '../port.js';
 import { SignalHub } from '../signal-hub.js';
 import { Link, unavailable } from './link.js';
@@ -66,6 +75,31 @@ export class JetStreamBus implements Bus {
     return this.hub.add(name, handler);
   }
 
+  async queued(limit: number): Promise<PullRequested[]> {
+    const found: PullRequested[] = [];
+    for (const lane of LANES) {
+      let seq = 0;
+      while (found.length < limit) {
+        const stored = await this.stored(this.link.names.pull(lane, '*'), seq + 1);
+        if (!stored) break;
+        seq = stored.seq;
+        if (stored.event) found.push(stored.event);
+      }
+    }
+    return found;
+  }
+
+  async withdraw(key: string): Promise<PullRequested | undefined> {
+    const { manager, names } = this.link;
+    let withdrawn: PullRequested | undefined;
+    for (const lane of LANES) {
+      const subject = names.pull(lane, key);
+      withdrawn ??= (await this.stored(subject, 1))?.event;
+      await this.bounded(() => manager.streams.purge(names.stream, { filter: subject }));
+    }
+    return withdrawn;
+  }
+
   async depth(): Promise<Record<Lane, number>> {
     const { manager, names } = this.link;
     const count = async (lane: Lane) => {
@@ -104,6 +138,15 @@ export class JetStreamBus implements Bus {
     await this.link.close();
   }
 
+  /** The first message of a subject from `seq` on, whether or not a worker has it. */
+  private async stored(subject: string, seq: number): Promise<{ seq: number; event?: PullRequested } | undefined> {
+    const { manager, names } = this.link;
+    const message = await this.bounded(() => manager.streams.getMessage(names.stream, nextOf(subject, seq)));
+    if (!message) return undefined;
+    const decoded = decodePullJson(message.string());
+    return { seq: message.seq, ...(decoded.kind === 'event' ? { event: decoded.event } : {}) };
+  }
+
   private async bounded<T>(ask: () => Promise<T>): Promise<T> {
     if (!this.link.ready) throw unavailable();
     try {
@@ -140,6 +183,11 @@ function decodeSignal<N extends SignalName>(name: N, message: Msg): Signals[N] |
   } catch {
     return undefined;
   }
+}
+
+/** The first message from `seq` on; every server since 2.9 knows it, the client's types only for direct requests. */
+function nextOf(subject: string, seq: number): MsgRequest {
+  return { seq, next_by_subj: subject } as MsgRequest;
 }
 
 /** 10077 is the code of every store that failed; only this one says that the key is in the queue already. */

@@ -83,6 +83,7 @@ export class PullWaits {
    * nothing happened within the time-out, UNAVAILABLE when the bus stays away.
    */
   async wait(request: PullRequest, options: WaitOptions = {}): Promise<Outcome> {
+    if (options.since !== undefined) await this.refuseEnded(request, options.since);
     const key = pullKey(request.target);
     let wait = this.waits.get(key);
     const first = !wait;
@@ -122,6 +123,12 @@ export class PullWaits {
     for (const off of this.unsubscribe) off();
     const failure = new Failure('UNAVAILABLE', 'shutting down', { retryAfter: 1 }).toRecord();
     for (const wait of [...this.waits.values()]) this.finished(wait, failure);
+  }
+
+  private async refuseEnded({ target }: PullRequest, since: number): Promise<void> {
+    const row = await this.ledger.find(leaseKey(target)).catch(() => undefined);
+    if (row?.state !== 'finished' || !row.failure || row.failure.retryable || row.age > Date.now() - since) return;
+    if (sameRepository(row.target.repository, target.repository)) throw Failure.from(row.failure);
   }
 
   private open(key: string, request: PullRequest): Wait {
@@ -245,7 +252,7 @@ export class PullWaits {
    * the publish tells, which may come after the signal.
    */
   private heardEnd(wait: Wait | undefined, failure: FailureRecord | undefined, size: number | undefined): void {
-    if (!wait || !failure || Failure.from(failure).status < 500) {
+    if (!wait || !failure || Failure.from(failure).status < 500 || failure.reason === 'CANCELLED') {
       this.finished(wait, failure, size);
       return;
     }

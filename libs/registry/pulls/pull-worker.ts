@@ -64,12 +64,15 @@ export class PullWorker {
   private readonly stopping = new AbortController();
   /** By row: what this process works on. */
   private readonly running = new Map<string, RunningPull>();
+  private readonly unsubscribe: () => void;
   private readonly granted = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 });
 
   constructor(
     private readonly ports: WorkerPorts,
     private readonly options: WorkerOptions,
-  ) {}
+  ) {
+    this.unsubscribe = ports.bus.onSignal('pull.cancelled', ({ row }) => void this.running.get(row)?.cancel());
+  }
 
   async handle(event: PullRequested, delivery: Delivery): Promise<Verdict> {
     const { catalog } = this.ports;
@@ -108,6 +111,8 @@ export class PullWorker {
   private async work(pull: RunningPull, ref: ClaimRef, delivery: Delivery): Promise<Verdict> {
     const { event } = pull;
     const lease = this.keep(ref, delivery, pull.log);
+    // The row first: a reader whose transfer is gone looks there for the reason.
+    pull.onCancel = (reason) => this.record(event, ref, reason);
     const { events } = this.ports;
     const began = performance.now();
     let outcome: PullOutcome = 'done';
@@ -136,8 +141,9 @@ export class PullWorker {
         if (this.stopping.signal.aborted) await this.handBack(ref);
         return { verdict: 'later', delayMs: 0 };
       }
-      const failure = Failure.of(error);
+      const failure = pull.cancelled ?? Failure.of(error);
       outcome = failure.reason;
+      if (pull.cancelled) return this.tell(event, { failure: failure.toRecord() });
       if (failure.reason === 'INTERNAL') pull.log.error({ err: failure.cause }, 'pull failed unexpectedly');
       return await this.end(event, ref, { failure });
     } finally {
@@ -162,6 +168,7 @@ export class PullWorker {
   /** Interrupts what runs; its messages go back to the queue for others. */
   stop(): void {
     const reason = new Failure('UNAVAILABLE', 'the puller is stopping', { retryable: true });
+    this.unsubscribe();
     this.stopping.abort(reason);
     this.ports.transfers.cancelAll(reason);
   }

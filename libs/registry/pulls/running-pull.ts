@@ -1,5 +1,6 @@
 import { type Bus, EVENT_MAJOR, type PullRequested, type PullSource, type RelayAddress } from '#bus';
 import type { BlobKnowledge } from '#catalog';
+import { Failure } from '#oci';
 import type { Answered, CallOptions } from '#upstream';
 import { type Log, logWith } from '../ports.js';
 
@@ -25,7 +26,12 @@ export interface Pull {
 /** A pull that this process works on, as its own steps and later messages of the same key see it. */
 export class RunningPull implements Pull {
   readonly log: Log;
-  private interrupted = new AbortController().signal;
+  /** Why an operator wanted no more of it. */
+  cancelled: Failure | undefined;
+  private readonly cancelling = new AbortController();
+  private interrupted = this.cancelling.signal;
+  /** Records the end before it comes. */
+  onCancel: (reason: Failure) => Promise<unknown> = async () => {};
   onAnnounce: (relay: RelayAddress, size: number | undefined) => void = () => {};
   private promoted = false;
   private announced: { relay: RelayAddress; size: number | undefined } | undefined;
@@ -42,7 +48,15 @@ export class RunningPull implements Pull {
 
   /** What ends the pull from outside. */
   interruptBy(signal: AbortSignal): void {
-    this.interrupted = signal;
+    this.interrupted = AbortSignal.any([signal, this.cancelling.signal]);
+  }
+
+  /** An operator wants no more of it. */
+  async cancel(): Promise<void> {
+    if (this.cancelled) return;
+    this.cancelled = new Failure('CANCELLED');
+    await this.onCancel(this.cancelled);
+    this.cancelling.abort(this.cancelled);
   }
 
   get signal(): AbortSignal {

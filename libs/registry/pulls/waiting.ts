@@ -10,6 +10,8 @@ export interface WaitOptions {
    */
   readonly patient?: boolean;
   readonly signal?: AbortSignal;
+  /** Epoch ms since when a transfer was read that is gone: what ended the pull for good after that is the answer. */
+  readonly since?: number;
 }
 
 export interface Told {

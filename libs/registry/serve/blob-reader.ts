@@ -34,6 +34,9 @@ export class BlobReader {
     readonly source?: PullSource,
   ) {}
 
+  /** When a running transfer was found for it: epoch ms. */
+  private readonly attached = this.place.state === 'running' ? Date.now() : undefined;
+
   /** Nothing had to be fetched for it. */
   get cached(): boolean {
     return this.origin === 'hit';
@@ -137,6 +140,7 @@ export class BlobReader {
       attach: true,
       patient: true,
       ...(signal ? { signal } : {}),
+      ...(this.attached === undefined ? {} : { since: this.attached }),
     });
     return outcome.state === 'running' ? outcome : { state: 'stored' };
   }

@@ -79,6 +79,11 @@ export class Transfer implements RunningTransfer {
     );
   }
 
+  /** Bytes. `readers`: of this process's clients and of other processes. */
+  get progress(): { readonly received: number; readonly size: number | undefined; readonly readers: number } {
+    return { received: this.download.received.total, size: this.total, readers: this.readers };
+  }
+
   /** Resolves with the size, if known by then, as soon as the upstream has answered; rejects when it refused. */
   get open(): Promise<number | undefined> {
     return this.opened.promise;
