@@ -4,6 +4,7 @@ import { TerminusModule } from '@nestjs/terminus';
 import type { Config } from '#config';
 import { Explainer, type Log } from '#registry';
 import type { Stack } from '#stack';
+import { type About, Metrics } from '#telemetry';
 import { sourceRules } from '../gateway/source-rules.js';
 import { tagRules } from '../gateway/tag-rules.js';
 import { AccessGuard } from './api/access.js';
@@ -16,14 +17,19 @@ import { ServerController } from './api/server.controller.js';
 import { StatsController } from './api/stats.controller.js';
 import { UpstreamsController } from './api/upstreams.controller.js';
 import { DEPENDENCIES, HealthController } from './health.controller.js';
+import { MetricsController } from './metrics.controller.js';
 
-/** The admin port of every role: health, REST. */
+/** The admin port of every role: health, metrics, REST. */
 @Module({})
 export class AdminModule {
   static for(
     config: Config,
-    stack: Pick<Stack, 'catalog' | 'bus' | 'dependencies' | 'upstreams' | 'upstream'>,
+    stack: Pick<
+      Stack,
+      'catalog' | 'bus' | 'dependencies' | 'upstreams' | 'upstream' | 'traffic' | 'pulls' | 'transfers' | 'pool'
+    >,
     log: Log,
+    about: About,
   ): DynamicModule {
     const { catalog, bus, upstreams } = stack;
     const explainer = new Explainer(
@@ -35,6 +41,7 @@ export class AdminModule {
       imports: [TerminusModule.forRoot({ logger: false })],
       controllers: [
         HealthController,
+        MetricsController,
         StatsController,
         ContentController,
         PullsController,
@@ -45,6 +52,7 @@ export class AdminModule {
         { provide: DEPENDENCIES, useValue: stack.dependencies },
         { provide: PORTS, useValue: { config, catalog, bus, upstreams, explainer } satisfies AdminPorts },
         { provide: PullFeed, useFactory: () => new PullFeed(catalog, bus, log) },
+        { provide: Metrics, useFactory: () => new Metrics({ ...stack, about }) },
         { provide: APP_GUARD, useFactory: () => new AccessGuard(config.admin.token) },
         { provide: APP_FILTER, useFactory: () => new ProblemFilter(log) },
       ],

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -17,6 +17,8 @@ import { PreloadService } from '../admin/preload/preload.service.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { PullerModule } from '../puller/puller.module.js';
+import { openSidePort } from './side-port.js';
+import { readVersion } from './version.js';
 
 /** Downloads, then pulls, get this long to end by themselves; together less than the command's grace period. */
 const GRACE_MS = 12_000;
@@ -40,7 +42,8 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const has = (part: Role) => role === 'all' || role === part;
   const stack = openStack(config, role, logger);
   let relayUrl = '';
-  const imports: DynamicModule[] = [AdminModule.for(config, stack, logger)];
+  const about = { version: readVersion().version, role, stack: config.stack };
+  const imports: DynamicModule[] = [AdminModule.for(config, stack, logger, about)];
   if (has('admin')) imports.push(PreloadModule.for(config, stack, logger), ExchangeModule.for(config, stack, logger));
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
@@ -57,7 +60,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const gateway = has('gateway') ? app.get(GatewayServer) : undefined;
   const worker = has('puller') ? app.get(PullWorker) : undefined;
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;
-  let health: Server | undefined;
+  const sidePorts: Server[] = [];
   const closeAll = async () => {
     if (has('admin')) await app.get(PreloadService).stop();
     await gateway?.stop(GRACE_MS);
@@ -72,7 +75,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
       logger.warn({ error: String(error) }, 'stopping'),
     );
     await relay?.close();
-    health?.close();
+    for (const server of sidePorts) server.close();
     await app.close();
     await stack.close();
   };
@@ -85,9 +88,13 @@ export async function startServer(config: Config, options: { role: Role; logger:
       relayUrl = `${config.relay.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${advertised || port}`;
     }
     await app.listen(config.adminPort, config.admin.host);
-    if (config.health !== undefined) {
-      const fastify = app.getHttpAdapter().getInstance();
-      health = createServer((req, res) => fastify.routing(req, res)).listen(config.health, config.host);
+    const fastify = app.getHttpAdapter().getInstance();
+    for (const [path, port] of [
+      ['/health', config.health],
+      ['/metrics', config.metrics],
+    ] as const) {
+      if (port === undefined) continue;
+      sidePorts.push(await openSidePort(path, (req, res) => fastify.routing(req, res), port, config.host));
     }
     const registryPort = gateway && (await gateway.listen(config.port, config.host));
     const ready = stack.ready.then(async () => {

@@ -60,7 +60,11 @@ export class Observation {
       if (hit) counters.hits++;
       else counters.misses++;
       counters.bytesServed += account.bytes;
-      this.traffic.observe(kind, hit ? 'hit' : 'miss', (performance.now() - account.started) / 1000);
+      this.traffic.observe(
+        kind,
+        account.outcome ?? (hit ? 'hit' : 'miss'),
+        (performance.now() - account.started) / 1000,
+      );
       if (digest !== undefined) this.accesses.note(repository, digest);
     }
     if (this.verbose || (kind !== undefined && !hit)) this.line(exchange, statusCode, hit ? 'debug' : 'info');

@@ -5,6 +5,7 @@ import { canonicalHost } from '#oci';
 import { type ContentRule, ContentRules, DOWNLOAD_DEFAULTS, type Log, PullWorker, signalProgress } from '#registry';
 import { RelayServer } from '#relay';
 import type { Stack } from '#stack';
+import { meterRelay } from '#telemetry';
 import { PullController } from './pull.controller.js';
 
 const ATTEMPTS = 10;
@@ -26,7 +27,7 @@ export class PullerModule {
           provide: PullWorker,
           useFactory: () =>
             new PullWorker(
-              { ...stack, content: contentRules(config), log },
+              { ...stack, content: contentRules(config), log, events: stack.pulls },
               {
                 worker: randomUUID(),
                 lease: config.pulls.lease,
@@ -45,7 +46,10 @@ export class PullerModule {
           provide: PROGRESS,
           useFactory: () => ({ onModuleDestroy: signalProgress(stack.transfers, stack.bus, PROGRESS_MS) }),
         },
-        { provide: RelayServer, useFactory: () => new RelayServer(stack.transfers, log, config.relay.tls) },
+        {
+          provide: RelayServer,
+          useFactory: () => new RelayServer(meterRelay(stack.transfers, stack.pulls), log, config.relay.tls),
+        },
       ],
       exports: [PullWorker, RelayServer],
     };

@@ -5,7 +5,6 @@
 export const NOT_YET: readonly string[] = [
   'cache',
   'history',
-  'metrics',
   'prefetch.referrers',
   'pruneConfig',
   'redirect',

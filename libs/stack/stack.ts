@@ -11,12 +11,12 @@ import {
   JetStreamStrategy,
   type SlotLimits,
 } from '#bus/adapters';
-import type { Catalog } from '#catalog';
+import type { Catalog, PoolState } from '#catalog';
 import { connectCatalog, lockDirectory, migrate, startEmbeddedPostgres } from '#catalog/adapters';
 import type { Config, Role } from '#config';
 import { type Log, type Relays, Transfers, UpstreamStates } from '#registry';
 import { HttpRelays } from '#relay';
-import { meterUpstream, Traffic, UsageBook } from '#telemetry';
+import { meterUpstream, PullCounters, Traffic, UsageBook } from '#telemetry';
 import type { Upstream } from '#upstream';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
@@ -34,6 +34,10 @@ export interface Stack {
   readonly transfers: Transfers;
   /** What this process serves and fetches. */
   readonly traffic: Traffic;
+  /** What it pulls. */
+  readonly pulls: PullCounters;
+  /** Connections to the database; undefined until it has been reached. */
+  pool(): PoolState | undefined;
   readonly relays: Relays;
   /** For readiness. */
   readonly dependencies: readonly Dependency[];
@@ -144,6 +148,8 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     hop: () => hop,
     transfers,
     traffic,
+    pulls: new PullCounters(),
+    pool: () => connected?.pool(),
     relays,
     ready,
     strategy,

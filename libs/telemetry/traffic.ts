@@ -4,7 +4,10 @@ import type { Log } from '#registry';
 import { Distribution } from './distribution.js';
 
 export type Kind = UsageCounts['kind'];
-const KINDS: readonly Kind[] = ['manifest', 'blob', 'list'];
+export const KINDS: readonly Kind[] = ['manifest', 'blob', 'list'];
+
+/** How an answer came about: what `Server-Timing` says, or `failure`. A handful of words. */
+export type AnswerOutcome = string;
 
 /** Counters of one upstream and kind, since the process began. */
 export type Counters = { -readonly [K in Exclude<keyof UsageCounts, 'upstream' | 'kind'>]: number };
@@ -17,7 +20,11 @@ const OTHERS = 'other';
 export class Traffic {
   private readonly byUpstream = new Map<string, Record<Kind, Counters>>();
   /** Seconds until the answer was handed over, by kind and outcome. */
-  readonly latency = new Map<string, Distribution>();
+  readonly latency: Readonly<Record<Kind, Map<AnswerOutcome, Distribution>>> = {
+    manifest: new Map(),
+    blob: new Map(),
+    list: new Map(),
+  };
   /** By status, of every request of the pull API. */
   readonly requests = new Map<number, number>();
   /** Requests of the pull API. */
@@ -27,12 +34,11 @@ export class Traffic {
     return this.kinds(upstream)[kind];
   }
 
-  observe(kind: Kind, outcome: 'hit' | 'miss' | 'failure', seconds: number): void {
-    const key = `${kind} ${outcome}`;
-    let distribution = this.latency.get(key);
+  observe(kind: Kind, outcome: AnswerOutcome, seconds: number): void {
+    let distribution = this.latency[kind].get(outcome);
     if (!distribution) {
       distribution = new Distribution();
-      this.latency.set(key, distribution);
+      this.latency[kind].set(outcome, distribution);
     }
     distribution.observe(seconds);
   }

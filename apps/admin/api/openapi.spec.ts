@@ -23,10 +23,15 @@ describe('the OpenAPI document', () => {
       catalog: { inventory: { images() {} } },
       bus: new InProcessBus(),
     } as unknown as Stack;
-    app = await NestFactory.create<NestFastifyApplication>(AdminModule.for(config, stack, log), new FastifyAdapter(), {
-      logger: false,
-      abortOnError: false,
-    });
+    const about = { version: '', role: 'all', stack: config.stack };
+    app = await NestFactory.create<NestFastifyApplication>(
+      AdminModule.for(config, stack, log, about),
+      new FastifyAdapter(),
+      {
+        logger: false,
+        abortOnError: false,
+      },
+    );
     await app.listen(0, '127.0.0.1');
     base = (await app.getUrl()).replace('[::1]', '127.0.0.1');
   });
