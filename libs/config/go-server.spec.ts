@@ -130,10 +130,7 @@ serverTlsConfig:
   it('starts with the port that the chart gives to health', () => {
     const { config, warnings } = load({ flags: { health: '8081', metrics: '8082' } });
     expect([config.health, config.metrics, config.adminPort]).toEqual([8081, 8082, 8083]);
-    expect(warnings).toEqual([
-      'metrics: accepted, has no effect in this version',
-      'adminPort: 8081 is taken by another key, so it is 8083',
-    ]);
+    expect(warnings).toEqual(['adminPort: 8081 is taken by another key, so it is 8083']);
   });
 
   it('may be the documented defaults', () => {

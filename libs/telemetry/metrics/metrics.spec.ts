@@ -147,7 +147,12 @@ describe('metrics', () => {
     const never = new Promise<never>(() => {});
     const metrics = new Metrics({
       ...sources(),
-      catalog: { counts: () => (asked++, never) },
+      catalog: {
+        counts() {
+          asked++;
+          return never;
+        },
+      },
       bus: { depth: () => Promise.reject(new Error('away')), oldest: () => never },
       pool: () => undefined,
     });
