@@ -20,6 +20,17 @@ export function ledgerContract(open: () => Catalog): void {
   const ledger = () => open().pulls;
   const someKey = () => randomUUID().replaceAll('-', '').padEnd(40, '0');
 
+  it('ends a claim as if it had never been made, unless it was lost', async () => {
+    const key = someKey();
+    const lost = claimedRef(await ledger().claim(key, target, 'w1', 0));
+    const held = claimedRef(await ledger().claim(key, target, 'w2', LONG));
+    expect(await ledger().release(lost)).toBe(false);
+    expect((await ledger().find(key))?.worker).toBe('w2');
+    expect(await ledger().release(held)).toBe(true);
+    expect(await ledger().find(key)).toBeUndefined();
+    expect(await ledger().claim(key, target, 'w3', LONG)).toMatchObject({ outcome: 'claimed', ref: { attempt: 1 } });
+  });
+
   it('gives a pull to one of 50 that claim it at once', async () => {
     const key = someKey();
     const claims = await Promise.all(Array.from({ length: 50 }, (_, n) => ledger().claim(key, target, `w${n}`, LONG)));

@@ -1,6 +1,7 @@
 import type { Descriptor, Digest, FailureRecord, Page, PageQuery, Repository, Target } from '#oci';
 import type { DutyRoster } from './duties.js';
 import type { Inventory } from './inventory.js';
+import type { Pruning } from './pruning.js';
 import type { UsageLedger } from './usage.js';
 
 /** A manifest as stored: upstream's bytes, verbatim. */
@@ -99,6 +100,8 @@ export interface Catalog {
     items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>,
   ): Promise<void>;
   counts(): Promise<CatalogCounts>;
+  /** Keeps `counts` quick; now and then is enough. */
+  foldTotals(): Promise<void>;
   /** Removes moves of tags older than `ms`, but never the newest of a tag. How many. */
   expireTagHistory(ms: number): Promise<number>;
 
@@ -107,6 +110,7 @@ export interface Catalog {
   readonly inventory: Inventory;
   readonly usage: UsageLedger;
   readonly duties: DutyRoster;
+  readonly pruning: Pruning;
 
   /** Connections to the database as they are now. No network. */
   pool(): PoolState;
@@ -148,6 +152,8 @@ export interface PullLedger {
   /** Tells late joiners where the bytes flow. `relay` is opaque here (JSON). */
   announce(claim: ClaimRef, relay: unknown, size: number | undefined): Promise<boolean>;
   finish(claim: ClaimRef, failure?: FailureRecord): Promise<boolean>;
+  /** Ends the claim as if it had never been made; false when it was lost. */
+  release(claim: ClaimRef): Promise<boolean>;
   find(key: string): Promise<PullRow | undefined>;
   /** Removes finished rows older than `ms`. Returns how many. */
   expire(ms: number): Promise<number>;

@@ -69,6 +69,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     'upstreams',
     'usage',
     'duties',
+    'pruning',
   ]);
   const catalogReady = connectWithPatience(
     'PostgreSQL',

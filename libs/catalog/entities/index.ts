@@ -1,5 +1,5 @@
 import { BlobRow, RepositoryBlobRow } from './blob.js';
-import { DutyRow, PruneItemRow, PruneJobRow, UsageRow } from './keeping.js';
+import { DutyRow, PruneItemRow, PruneJobRow, TotalRow, UsageRow } from './keeping.js';
 import { ReferrerListRow, TagListRow } from './list.js';
 import { EdgeRow, ManifestRow, RepositoryManifestRow } from './manifest.js';
 import { PullLedgerRow } from './pull.js';
@@ -25,4 +25,5 @@ export const entities = [
   DutyRow,
   PruneJobRow,
   PruneItemRow,
+  TotalRow,
 ];

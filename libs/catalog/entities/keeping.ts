@@ -112,3 +112,23 @@ export class PruneItemRow {
   @JoinColumn({ name: 'job_id', foreignKeyConstraintName: 'prune_items_job_fkey' })
   job!: PruneJobRow;
 }
+
+/** A difference that one statement made; the sums of a kind are its total. */
+@Entity('totals')
+export class TotalRow {
+  @PrimaryGeneratedColumn('identity', {
+    type: 'bigint',
+    generatedIdentity: 'ALWAYS',
+    primaryKeyConstraintName: 'totals_pkey',
+  })
+  id!: string;
+
+  @Column({ type: 'text', collation: 'C' })
+  kind!: string;
+
+  @Column('bigint')
+  count!: string;
+
+  @Column('bigint')
+  bytes!: string;
+}

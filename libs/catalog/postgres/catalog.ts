@@ -19,6 +19,7 @@ import { isValueError, overloaded } from './failures.js';
 import { PostgresInventory } from './inventory/inventory.js';
 import { PostgresPullLedger } from './ledger.js';
 import { PostgresLists } from './lists.js';
+import { PostgresPruning } from './pruning/pruning.js';
 import { PostgresUpstreamLedger } from './upstream-ledger.js';
 import { PostgresUsage } from './usage.js';
 
@@ -40,6 +41,7 @@ export class PostgresCatalog implements Catalog {
   readonly inventory: PostgresInventory;
   readonly usage: PostgresUsage;
   readonly duties: PostgresDuties;
+  readonly pruning: PostgresPruning;
   private readonly blobs: Batcher<HeldBlob, void>;
   private readonly lists: PostgresLists;
   private readonly knowledge: Batcher<NamedBlob, BlobKnowledge>;
@@ -51,6 +53,7 @@ export class PostgresCatalog implements Catalog {
     this.inventory = new PostgresInventory(connection);
     this.usage = new PostgresUsage(connection);
     this.duties = new PostgresDuties(connection);
+    this.pruning = new PostgresPruning(connection);
     const batching: BatcherOptions<NamedBlob> = {
       maxBatch: 200,
       maxWaiting: 20_000,
@@ -186,6 +189,10 @@ export class PostgresCatalog implements Catalog {
       removed += some;
       if (some < EXPIRE_AT_MOST) return removed;
     }
+  }
+
+  async foldTotals(): Promise<void> {
+    await this.connection.execute(keeping.foldTotals, []);
   }
 
   async counts(): Promise<CatalogCounts> {

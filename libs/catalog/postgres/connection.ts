@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import type { Pool, QueryConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import { entities } from '../entities/index.js';
 import type { PoolState } from '../port.js';
@@ -28,8 +28,17 @@ export interface ConnectionOptions {
 
 /** Prepared lookups are of single keys: whatever the tables' size when they are planned, an index is right. */
 const PLANS = '-c enable_seqscan=off';
+const FOR_MANY_ROWS = `SET LOCAL enable_seqscan = on; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`;
+const STATEMENT_MS = 10_000;
 const MAX_WAITING = 2_000;
 const MAX_TRIES = 5;
+
+/** One statement within a transaction: its rows, and how many it changed. */
+// biome-ignore lint/suspicious/noExplicitAny: the caller knows the columns.
+export type Run = <Row = any>(
+  statement: Pick<Statement, 'text'>,
+  values?: readonly unknown[],
+) => Promise<{ rows: Row[]; count: number }>;
 
 /** TypeORM's data source and the `pg` pool that it owns. One try to connect; rejects with Failure UNAVAILABLE. */
 export class Connection {
@@ -37,17 +46,21 @@ export class Connection {
   private readonly prepared: boolean;
   private closing?: Promise<void>;
 
+  /** Milliseconds of one statement. */
+  readonly statementTimeout: number;
+
   private constructor(
     readonly dataSource: DataSource,
     options: ConnectionOptions,
   ) {
+    this.statementTimeout = options.statementTimeout ?? STATEMENT_MS;
     this.pgPool = (dataSource.driver as unknown as { master: Pool }).master;
     this.prepared = options.preparedStatements ?? true;
   }
 
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connectTimeout = options.connectTimeout ?? 5_000;
-    const statementTimeout = options.statementTimeout ?? 10_000;
+    const statementTimeout = options.statementTimeout ?? STATEMENT_MS;
     const dataSource = new DataSource({
       type: 'postgres',
       url: options.url,
@@ -88,6 +101,40 @@ export class Connection {
   get pool(): PoolState {
     const { totalCount, idleCount, waitingCount } = this.pgPool;
     return { idle: idleCount, busy: totalCount - idleCount, waiting: waitingCount };
+  }
+
+  /**
+   * Several statements as one transaction, each within `timeout` ms, planned for reading many rows. Run again as a whole
+   * when it met another. Nothing outlives it in the session, so that a pooler in transaction mode is fine.
+   */
+  async transaction<T>(timeout: number, work: (run: Run) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const client = await this.pgPool.connect().catch((error: unknown) => {
+        throw catalogFailure(error);
+      });
+      // The client's own time-out is of the connection's statements.
+      const ask = (text: string, values: readonly unknown[] = []) =>
+        client.query({ text, values: values as unknown[], query_timeout: timeout + 1_000 } as QueryConfig);
+      let broken: Error | undefined;
+      try {
+        await ask('BEGIN');
+        await ask(`SET LOCAL statement_timeout = ${Math.ceil(timeout)}`);
+        await ask(FOR_MANY_ROWS);
+        const result = await work(async (statement, values = []) => {
+          const { rows, rowCount } = await ask(statement.text, values);
+          return { rows, count: rowCount ?? 0 };
+        });
+        await ask('COMMIT');
+        return result;
+      } catch (error) {
+        await ask('ROLLBACK').catch((lost: Error) => {
+          broken = lost;
+        });
+        if (!isConflict(error) || tries >= MAX_TRIES) throw catalogFailure(error);
+      } finally {
+        client.release(broken);
+      }
+    }
   }
 
   async ping(): Promise<void> {

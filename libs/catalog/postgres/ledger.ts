@@ -55,6 +55,7 @@ export class PostgresPullLedger implements PullLedger {
   private readonly renewals: Batcher<Change, boolean>;
   private readonly announcements: Batcher<Change, boolean>;
   private readonly finishes: Batcher<Change, boolean>;
+  private readonly releases: Batcher<Change, boolean>;
 
   constructor(private readonly connection: Connection) {
     this.claims = new Batcher((items) => this.claimAll(items), { ...batching, keyOf: (item) => item.key });
@@ -66,6 +67,7 @@ export class PostgresPullLedger implements PullLedger {
     this.renewals = changes(pulls.renewPulls);
     this.announcements = changes(pulls.announcePulls);
     this.finishes = changes(pulls.finishPulls);
+    this.releases = changes(pulls.releasePulls);
   }
 
   claim(key: string, target: Target, worker: string, leaseMs: number): Promise<Claim> {
@@ -82,6 +84,10 @@ export class PostgresPullLedger implements PullLedger {
 
   finish(ref: ClaimRef, failure?: FailureRecord): Promise<boolean> {
     return this.finishes.submit({ ref, values: [failure ? JSON.stringify(failure) : null] });
+  }
+
+  release(ref: ClaimRef): Promise<boolean> {
+    return this.releases.submit({ ref, values: [] });
   }
 
   async find(key: string): Promise<PullRow | undefined> {

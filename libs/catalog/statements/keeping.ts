@@ -74,3 +74,13 @@ export const endDuty = statement(
 UPDATE duties SET lease_until = clock_timestamp(), done_at = CASE WHEN $3::boolean THEN clock_timestamp() ELSE done_at END
 WHERE name = $1 AND holder = $2 AND lease_until > clock_timestamp()`,
 );
+
+export const foldTotals = batchStatement(
+  'foldTotals',
+  `
+WITH gone AS (
+  DELETE FROM totals WHERE (SELECT count(*) > 100 FROM totals) RETURNING kind, count, bytes
+)
+INSERT INTO totals (kind, count, bytes)
+SELECT kind, sum(count), sum(bytes) FROM gone GROUP BY kind ORDER BY kind`,
+);

@@ -62,10 +62,12 @@ export const counts = batchStatement(
   `
 SELECT (SELECT count(*) FROM repositories r
         WHERE EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id)) AS repositories,
-       m.count AS manifests, m.size AS manifest_bytes, b.count AS blobs, b.size AS blob_bytes,
-       (SELECT count(*) FROM tags) AS tags
-FROM (SELECT count(*), coalesce(sum(size), 0) AS size FROM manifests) m,
-     (SELECT count(*), coalesce(sum(size), 0) AS size FROM blobs) b`,
+       coalesce(sum(count) FILTER (WHERE kind = 'manifests'), 0) AS manifests,
+       coalesce(sum(bytes) FILTER (WHERE kind = 'manifests'), 0) AS manifest_bytes,
+       coalesce(sum(count) FILTER (WHERE kind = 'blobs'), 0) AS blobs,
+       coalesce(sum(bytes) FILTER (WHERE kind = 'blobs'), 0) AS blob_bytes,
+       coalesce(sum(count) FILTER (WHERE kind = 'tags'), 0) AS tags
+FROM totals`,
 );
 
 export const ping = statement('ping', `SELECT 1`);

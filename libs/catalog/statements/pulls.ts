@@ -41,8 +41,8 @@ SELECT key, worker, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)
 FROM pulls WHERE key = ANY ($1::text[])`,
 );
 
-/** $1 keys (distinct), $2 workers, $3 attempts, $4 tokens, then what `set` and `more` name. Returns the keys whose claim holds. */
-const fenced = (name: string, more: string, columns: string, set: string) =>
+/** $1 keys (distinct), $2 workers, $3 attempts, $4 tokens, then what `change` and `more` name. Returns the keys whose claim holds. */
+const fenced = (name: string, more: string, columns: string, change: string) =>
   batchStatement(
     name,
     `
@@ -53,7 +53,7 @@ WITH item AS (
   WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
   ORDER BY p.key FOR NO KEY UPDATE OF p
 )
-UPDATE pulls p SET ${set} FROM locked i WHERE p.key = i.key
+${change} p.key = i.key
 RETURNING p.key`,
   );
 
@@ -62,7 +62,7 @@ export const renewPulls = fenced(
   'renewPulls',
   ', $5::float8[]',
   ', lease',
-  `lease_until = clock_timestamp() + i.lease * interval '1 millisecond'`,
+  `UPDATE pulls p SET lease_until = clock_timestamp() + i.lease * interval '1 millisecond' FROM locked i WHERE`,
 );
 
 /** $5 relays, $6 sizes */
@@ -70,7 +70,7 @@ export const announcePulls = fenced(
   'announcePulls',
   ', $5::text[], $6::bigint[]',
   ', relay, size',
-  `relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp()`,
+  `UPDATE pulls p SET relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp() FROM locked i WHERE`,
 );
 
 /** $5 failures */
@@ -78,8 +78,11 @@ export const finishPulls = fenced(
   'finishPulls',
   ', $5::text[]',
   ', failure',
-  `state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp()`,
+  `UPDATE pulls p SET state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp()
+FROM locked i WHERE`,
 );
+
+export const releasePulls = fenced('releasePulls', '', '', 'DELETE FROM pulls p USING locked i WHERE');
 
 /** $1 key */
 export const findPull = statement(

@@ -1,3 +1,10 @@
+-- catalog.addRemoved
+UPDATE prune_jobs SET removed = jsonb_build_object(
+  'images', (removed->>'images')::bigint + $2::bigint, 'tags', (removed->>'tags')::bigint + $3::bigint,
+  'manifests', (removed->>'manifests')::bigint + $4::bigint, 'blobs', (removed->>'blobs')::bigint + $5::bigint,
+  'bytes', (removed->>'bytes')::bigint + $6::bigint)
+WHERE id = $1;
+
 -- catalog.addUsage
 INSERT INTO usage AS u (at, upstream, kind, hits, misses, failures, bytes_served, bytes_fetched, upstream_requests)
 SELECT date_bin('5 minutes', now(), 'epoch'), i.*
@@ -74,14 +81,27 @@ SELECT EXISTS (SELECT FROM named) AS confirmed;
 -- catalog.counts
 SELECT (SELECT count(*) FROM repositories r
         WHERE EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = r.id)) AS repositories,
-       m.count AS manifests, m.size AS manifest_bytes, b.count AS blobs, b.size AS blob_bytes,
-       (SELECT count(*) FROM tags) AS tags
-FROM (SELECT count(*), coalesce(sum(size), 0) AS size FROM manifests) m,
-     (SELECT count(*), coalesce(sum(size), 0) AS size FROM blobs) b;
+       coalesce(sum(count) FILTER (WHERE kind = 'manifests'), 0) AS manifests,
+       coalesce(sum(bytes) FILTER (WHERE kind = 'manifests'), 0) AS manifest_bytes,
+       coalesce(sum(count) FILTER (WHERE kind = 'blobs'), 0) AS blobs,
+       coalesce(sum(bytes) FILTER (WHERE kind = 'blobs'), 0) AS blob_bytes,
+       coalesce(sum(count) FILTER (WHERE kind = 'tags'), 0) AS tags
+FROM totals;
+
+-- catalog.dropPruneItems
+DELETE FROM prune_items WHERE job_id = $1;
 
 -- catalog.endDuty
 UPDATE duties SET lease_until = clock_timestamp(), done_at = CASE WHEN $3::boolean THEN clock_timestamp() ELSE done_at END
 WHERE name = $1 AND holder = $2 AND lease_until > clock_timestamp();
+
+-- catalog.expirePruneJobs
+WITH old AS MATERIALIZED (
+  SELECT id FROM prune_jobs
+  WHERE state <> 'running' AND coalesce(finished_at, created_at) < now() - $1::float8 * interval '1 millisecond'
+  ORDER BY id LIMIT 1000
+)
+DELETE FROM prune_jobs j USING old WHERE j.id = old.id;
 
 -- catalog.expirePulls
 WITH old AS MATERIALIZED (
@@ -134,6 +154,9 @@ JOIN repositories r ON r.upstream = $1 AND r.path = $2
 JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
 WHERE m.digest = $3;
 
+-- catalog.findPruneJob
+SELECT id, cause, rule, state, created_at, finished_at, planned, removed, error FROM prune_jobs WHERE id = $1;
+
 -- catalog.findPull
 SELECT key, target, state, attempt, worker, relay, size, failure,
        (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::float8 AS lease_remaining,
@@ -161,6 +184,10 @@ SELECT l.names, (extract(epoch FROM clock_timestamp() - l.checked_at) * 1000)::f
 FROM repositories r LEFT JOIN tag_lists l ON l.repository_id = r.id
 WHERE r.upstream = $1 AND r.path = $2;
 
+-- catalog.findUnheld
+SELECT b.digest FROM blobs b
+WHERE NOT EXISTS (SELECT FROM repository_blobs h WHERE h.blob_id = b.id) ORDER BY b.id LIMIT $1;
+
 -- catalog.finishPulls
 WITH item AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[]) AS i(key, worker, attempt, token, failure)
@@ -169,8 +196,16 @@ WITH item AS (
   WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
   ORDER BY p.key FOR NO KEY UPDATE OF p
 )
-UPDATE pulls p SET state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp() FROM locked i WHERE p.key = i.key
+UPDATE pulls p SET state = 'finished', failure = i.failure::jsonb, relay = NULL, changed_at = clock_timestamp()
+FROM locked i WHERE p.key = i.key
 RETURNING p.key;
+
+-- catalog.foldTotals
+WITH gone AS (
+  DELETE FROM totals WHERE (SELECT count(*) > 100 FROM totals) RETURNING kind, count, bytes
+)
+INSERT INTO totals (kind, count, bytes)
+SELECT kind, sum(count), sum(bytes) FROM gone GROUP BY kind ORDER BY kind;
 
 -- catalog.forgetBlob
 DELETE FROM blobs WHERE digest = $1;
@@ -234,6 +269,14 @@ SELECT i.place::integer,
    LIMIT 1) AS described
 FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(upstream, path, digest, place);
 
+-- catalog.listPruneItems
+SELECT i.ordinal, r.upstream, r.path, m.digest, i.tags, i.whole, i.last_access
+FROM prune_items i JOIN repositories r ON r.id = i.repository_id JOIN manifests m ON m.id = i.manifest_id
+WHERE i.job_id = $1 AND i.ordinal > $3 ORDER BY i.ordinal LIMIT $2;
+
+-- catalog.listPruneJobs
+SELECT id, cause, rule, state, created_at, finished_at, planned, removed, error FROM prune_jobs WHERE $2::bigint IS NULL OR id < $2::bigint ORDER BY id DESC LIMIT $1;
+
 -- catalog.listRepositories
 SELECT name FROM (
   SELECT CASE
@@ -262,6 +305,50 @@ SELECT upstream, pause_cause, paused_counted, quota,
        (extract(epoch FROM clock_timestamp() - quota_at) * 1000)::float8 AS quota_age
 FROM upstreams ORDER BY upstream;
 
+-- catalog.lockItems
+SELECT i.ordinal, i.repository_id, i.manifest_id, i.whole
+FROM prune_items i
+JOIN repository_manifests h ON h.repository_id = i.repository_id AND h.manifest_id = i.manifest_id
+WHERE i.job_id = $1 AND i.ordinal = ANY ($2::bigint[])
+  AND h.last_access <= i.last_access AND h.last_access <= now() - $3::float8 * interval '1 millisecond'
+  AND NOT EXISTS (
+    SELECT FROM edges e
+    JOIN manifests c ON c.digest = e.child
+    JOIN repository_manifests ch ON ch.repository_id = i.repository_id AND ch.manifest_id = c.id
+    WHERE e.parent_id = i.manifest_id AND e.kind = 'manifest' AND ch.last_access > now() - $3::float8 * interval '1 millisecond')
+ORDER BY i.repository_id, i.manifest_id FOR UPDATE OF h;
+
+-- catalog.lockManifests
+SELECT m.id FROM manifests m
+WHERE m.id = ANY ($1::bigint[]) OR m.id IN (
+  SELECT c.id FROM edges e JOIN manifests c ON c.digest = e.child
+  WHERE e.parent_id = ANY ($1::bigint[]) AND e.kind = 'manifest')
+ORDER BY m.id FOR UPDATE OF m;
+
+-- catalog.lockPruning
+SELECT pg_advisory_xact_lock(7265732101);
+
+-- catalog.newPruneItems
+INSERT INTO prune_items (job_id, ordinal, repository_id, manifest_id, whole, tags, last_access)
+SELECT $1, row_number() OVER (ORDER BY repository_id, named, manifest_id), repository_id, manifest_id, whole, tags, last_access
+FROM (
+  SELECT c.*, EXISTS (
+    SELECT FROM manifests m
+    JOIN edges e ON e.child = m.digest AND e.kind = 'manifest'
+    JOIN repository_manifests p ON p.repository_id = c.repository_id AND p.manifest_id = e.parent_id
+    WHERE m.id = c.manifest_id) AS named
+  FROM prune_candidate c
+) c;
+
+-- catalog.newPruneJob
+INSERT INTO prune_jobs (cause, rule, state, created_at, planned, removed)
+VALUES ($1, $2::jsonb, 'planned', clock_timestamp(), $3::jsonb, $4::jsonb)
+RETURNING id, cause, rule, state, created_at, finished_at, planned, removed, error;
+
+-- catalog.nextItems
+SELECT i.ordinal, i.manifest_id FROM prune_items i JOIN prune_jobs j ON j.id = i.job_id AND j.state = 'running'
+WHERE i.job_id = $1 ORDER BY i.ordinal LIMIT $2;
+
 -- catalog.pauseUpstream
 INSERT INTO upstreams AS u (upstream, paused_until, pause_cause, paused_counted)
 VALUES ($1, clock_timestamp() + $2::float8 * interval '1 millisecond', $3, $4)
@@ -273,6 +360,73 @@ WHERE excluded.pause_cause = 'manual' OR u.paused_until IS NULL OR u.paused_unti
 -- catalog.ping
 SELECT 1;
 
+-- catalog.releasePulls
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[]) AS i(key, worker, attempt, token)
+), locked AS (
+  SELECT i.* FROM item i JOIN pulls p ON p.key = i.key
+  WHERE p.state = 'running' AND p.worker = i.worker AND p.attempt = i.attempt AND (i.token IS NULL OR p.token = i.token)
+  ORDER BY p.key FOR NO KEY UPDATE OF p
+)
+DELETE FROM pulls p USING locked i WHERE p.key = i.key
+RETURNING p.key;
+
+-- catalog.removeHeld
+WITH removed AS (
+  DELETE FROM repository_manifests h USING unnest($1::bigint[], $2::bigint[]) AS g(repository_id, manifest_id)
+  WHERE h.repository_id = g.repository_id AND h.manifest_id = g.manifest_id
+  RETURNING h.repository_id, h.manifest_id
+)
+SELECT r.upstream, r.path, m.digest
+FROM removed d JOIN repositories r ON r.id = d.repository_id JOIN manifests m ON m.id = d.manifest_id;
+
+-- catalog.removeHeldBlobs
+WITH goner AS (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS g(repository_id, manifest_id)
+), child AS MATERIALIZED (
+  SELECT DISTINCT g.repository_id, b.id AS blob_id, b.digest
+  FROM goner g
+  JOIN edges e ON e.parent_id = g.manifest_id AND e.kind <> 'manifest'
+  JOIN blobs b ON b.digest = e.child
+  WHERE b.last_access <= now() - $3::float8 * interval '1 millisecond'
+), needed AS MATERIALIZED (
+  SELECT DISTINCT h.repository_id, e.child
+  FROM (SELECT DISTINCT repository_id FROM goner) r
+  JOIN repository_manifests h ON h.repository_id = r.repository_id
+  JOIN edges e ON e.parent_id = h.manifest_id AND e.kind <> 'manifest'
+), removed AS (
+  DELETE FROM repository_blobs h USING child c
+  WHERE h.blob_id = c.blob_id AND h.repository_id = c.repository_id
+    AND NOT EXISTS (SELECT FROM needed n WHERE n.repository_id = c.repository_id AND n.child = c.digest)
+  RETURNING h.repository_id, c.digest
+)
+SELECT r.upstream, r.path, d.digest FROM removed d JOIN repositories r ON r.id = d.repository_id;
+
+-- catalog.removeItems
+DELETE FROM prune_items WHERE job_id = $1 AND ordinal = ANY ($2::bigint[]);
+
+-- catalog.removeManifests
+WITH removed AS (
+  DELETE FROM manifests m
+  WHERE m.id = ANY ($1::bigint[]) AND NOT EXISTS (SELECT FROM repository_manifests h WHERE h.manifest_id = m.id)
+  RETURNING m.size
+)
+SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM removed;
+
+-- catalog.removeStrays
+WITH stray AS (
+  SELECT h.blob_id, h.repository_id
+  FROM repository_blobs h JOIN blobs b ON b.id = h.blob_id
+  WHERE b.last_access <= now() - $1::float8 * interval '1 millisecond' AND b.stored_at <= now() - $1::float8 * interval '1 millisecond'
+    AND NOT EXISTS (
+      SELECT FROM (
+        SELECT n.repository_id, e.child FROM repository_manifests n
+        JOIN edges e ON e.parent_id = n.manifest_id AND e.kind <> 'manifest'
+      ) needed WHERE needed.repository_id = h.repository_id AND needed.child = b.digest)
+  LIMIT $2
+)
+DELETE FROM repository_blobs h USING stray s WHERE h.blob_id = s.blob_id AND h.repository_id = s.repository_id;
+
 -- catalog.removeTag
 WITH removed AS (
   DELETE FROM tags t USING repositories r
@@ -281,6 +435,19 @@ WITH removed AS (
 )
 INSERT INTO tag_history (repository_id, name, digest, at)
 SELECT repository_id, name, NULL, clock_timestamp() FROM removed;
+
+-- catalog.removeTags
+DELETE FROM tags t USING prune_items i
+WHERE i.job_id = $1 AND i.ordinal = ANY ($2::bigint[])
+  AND t.repository_id = i.repository_id AND t.manifest_id = i.manifest_id AND t.name = ANY (i.tags);
+
+-- catalog.removeUnheldBlobs
+WITH removed AS (
+  DELETE FROM blobs b
+  WHERE b.digest = ANY ($1::bytea[]) AND NOT EXISTS (SELECT FROM repository_blobs h WHERE h.blob_id = b.id)
+  RETURNING b.size
+)
+SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM removed;
 
 -- catalog.renewDuty
 UPDATE duties SET lease_until = clock_timestamp() + $3::float8 * interval '1 millisecond'
@@ -308,6 +475,9 @@ ON CONFLICT (upstream) DO UPDATE SET
 
 -- catalog.resumeUpstream
 UPDATE upstreams SET paused_until = NULL, pause_cause = NULL, paused_counted = false WHERE upstream = $1;
+
+-- catalog.runningPruneJob
+SELECT id, cause, rule, state, created_at, finished_at, planned, removed, error FROM prune_jobs WHERE state = 'running' ORDER BY id LIMIT 1;
 
 -- catalog.storeBlobs
 WITH item AS (
@@ -486,3 +656,41 @@ WITH item AS (
   ORDER BY b.digest FOR NO KEY UPDATE OF b
 )
 UPDATE blobs b SET last_access = greatest(b.last_access, l.at) FROM blob l WHERE b.id = l.id;
+
+-- catalog.turnPruneJob
+UPDATE prune_jobs SET state = $2, error = $3,
+  finished_at = CASE WHEN $2 = 'running' THEN NULL ELSE clock_timestamp() END
+WHERE id = $1 AND state = ANY ($4::text[]);
+
+-- catalog.unheldBlobs
+SELECT b.digest FROM blobs b
+WHERE b.digest = ANY ($1::bytea[]) AND NOT EXISTS (SELECT FROM repository_blobs h WHERE h.blob_id = b.id);
+
+-- catalog.unnamed
+WITH goner AS (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS g(repository_id, manifest_id)
+)
+SELECT h.repository_id, h.manifest_id FROM goner h JOIN manifests c ON c.id = h.manifest_id
+WHERE NOT EXISTS (SELECT FROM tags t WHERE t.repository_id = h.repository_id AND t.manifest_id = h.manifest_id) AND NOT EXISTS (
+    SELECT FROM edges e
+    JOIN repository_manifests p ON p.repository_id = h.repository_id AND p.manifest_id = e.parent_id
+    WHERE e.child = c.digest AND e.kind = 'manifest'
+      AND NOT EXISTS (SELECT FROM goner g WHERE g.repository_id = p.repository_id AND g.manifest_id = p.manifest_id));
+
+-- catalog.unnamedChildren
+WITH goner AS (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS g(repository_id, manifest_id)
+), child AS (
+  SELECT DISTINCT g.repository_id, c.id AS manifest_id, c.digest
+  FROM goner g JOIN edges e ON e.parent_id = g.manifest_id AND e.kind = 'manifest' JOIN manifests c ON c.digest = e.child
+)
+SELECT h.repository_id, h.manifest_id
+FROM child c
+JOIN repository_manifests h ON h.repository_id = c.repository_id AND h.manifest_id = c.manifest_id
+WHERE h.last_access <= now() - $3::float8 * interval '1 millisecond' AND NOT EXISTS (SELECT FROM tags t WHERE t.repository_id = h.repository_id AND t.manifest_id = h.manifest_id) AND NOT EXISTS (
+    SELECT FROM edges e
+    JOIN repository_manifests p ON p.repository_id = h.repository_id AND p.manifest_id = e.parent_id
+    WHERE e.child = c.digest AND e.kind = 'manifest'
+      AND NOT EXISTS (SELECT FROM goner g WHERE g.repository_id = p.repository_id AND g.manifest_id = p.manifest_id))
+  AND NOT EXISTS (SELECT FROM goner g WHERE g.repository_id = h.repository_id AND g.manifest_id = h.manifest_id)
+ORDER BY h.repository_id, h.manifest_id FOR UPDATE OF h;
