@@ -4,8 +4,9 @@ import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { within } from '#async';
+import type { BlobStore } from '#blobs';
 import type { Config, Role } from '#config';
-import { AccessTimes, PullWorker, Registry } from '#registry';
+import { AccessTimes, type Log, PullWorker, Registry } from '#registry';
 import { RelayServer } from '#relay';
 import { openStack } from '#stack';
 import { type Logger, NestLogger } from '#telemetry';
@@ -99,6 +100,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
     const registryPort = gateway && (await gateway.listen(config.port, config.host));
     const ready = stack.ready.then(async () => {
       if (!worker || stopped) return;
+      await reclaimSpool(stack.blobs, logger);
       const slots = {
         interactive: config.workers,
         background: Math.max(1, Math.floor(config.workers * BACKGROUND_SHARE)),
@@ -122,6 +124,16 @@ export async function startServer(config: Config, options: { role: Role; logger:
   } catch (error) {
     await stop().catch(() => {});
     throw error;
+  }
+}
+
+/** What a killed puller left takes space that this one may need; that it cannot be removed is no reason not to start. */
+async function reclaimSpool(blobs: BlobStore, log: Log): Promise<void> {
+  try {
+    const files = await blobs.reclaim();
+    if (files > 0) log.info({ files }, 'removed what a killed process left in the spool');
+  } catch (error) {
+    log.warn({ error: String(error) }, 'cannot look for what a killed process left in the spool');
   }
 }
 

@@ -145,6 +145,17 @@ export function blobStoreContract(start: () => Promise<BlobStoreHarness>): void 
       expect(digestOf(await readBack(harness.store, digest, { offset: 0, length: bytes.length }))).toBe(digest);
     });
 
+    it('has its spool file reclaimed by the next process, and the living keep theirs', async () => {
+      const { bytes, digest } = sample(20 * MiB);
+      await killWriter(digest);
+      const living = await harness.store.ingest(digest, { size: bytes.length });
+      await writeAll(living, bytes);
+      expect(await harness.store.reclaim()).toBe(1);
+      expect(await living.commit()).toBe(bytes.length);
+      await living.release();
+      expect(await harness.unfinished(digest)).toBe(harness.leftovers - 1);
+    });
+
     it('has its ingest abandoned by whoever takes over, and nobody else', async () => {
       const { bytes, digest } = sample(20 * MiB);
       await killWriter(digest);

@@ -33,6 +33,8 @@ export interface BlobStore {
    * dead from living ones of other processes, so only the holder of the lease may.
    */
   abandon(digest: Digest): Promise<void>;
+  /** Removes the spool files that dead processes of this machine left; how many. For the start of a puller. */
+  reclaim(): Promise<number>;
   /** Resolves when the store answers; rejects with the reason when not. For readiness. */
   ping(): Promise<void>;
   /** Aborts living ingests and frees sockets. */

@@ -65,6 +65,14 @@ export class VerifiedBlobStore implements BlobStore {
     await this.driver.abandon(digest).catch(fail);
   }
 
+  async reclaim(): Promise<number> {
+    return this.removeSpools(async (name) => {
+      const pid = Number(/\.(\d+)-/.exec(name)?.[1]);
+      // In a container every life of the process has the same number.
+      return pid === process.pid || !isAlive(pid);
+    });
+  }
+
   async ping(): Promise<void> {
     await this.driver.ping().catch(fail);
   }
@@ -89,6 +97,14 @@ export class VerifiedBlobStore implements BlobStore {
       if (gone) removed++;
     }
     return removed;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return !isCode(error, 'ESRCH');
   }
 }
 

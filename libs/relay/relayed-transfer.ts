@@ -12,6 +12,8 @@ import { BLOCK, RelayStream } from './relay-stream.js';
 export class RelayedTransfer implements RunningTransfer {
   private readonly streams = new Set<RelayStream>();
   private readonly blocks = new Map<number, { length: number; crc: number }>();
+  /** Of `blocks` as they were when it was last asked for; readers that leave together get the same one. */
+  private print: Fingerprint | undefined;
   private readers = 0;
 
   constructor(
@@ -27,7 +29,8 @@ export class RelayedTransfer implements RunningTransfer {
   }
 
   fingerprint(): Fingerprint {
-    return { blockSize: BLOCK, blocks: this.blocks };
+    this.print ??= { blockSize: BLOCK, blocks: new Map(this.blocks) };
+    return this.print;
   }
 
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
@@ -89,6 +92,8 @@ export class RelayedTransfer implements RunningTransfer {
 
   private record(index: number, block: { length: number; crc: number }): void {
     const known = this.blocks.get(index);
-    if (!known || known.length <= block.length) this.blocks.set(index, block);
+    if (known && known.length > block.length) return;
+    this.blocks.set(index, block);
+    this.print = undefined;
   }
 }

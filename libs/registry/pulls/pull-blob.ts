@@ -1,4 +1,4 @@
-import { Failure, type Target } from '#oci';
+import { type Digest, Failure, type Target } from '#oci';
 import { Transfer } from '../transfers/transfer.js';
 import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
@@ -19,24 +19,41 @@ export async function pullBlob(
   ports: WorkerPorts,
   options: WorkerOptions,
 ): Promise<number> {
-  const { catalog, blobs, content, upstream } = ports;
+  const { catalog, content, upstream } = ports;
   const { repository, digest } = target;
   const known = pull.again ? await catalog.knowBlob(repository, digest) : pull.known;
   if (known.held !== undefined) return known.held;
 
   const size = target.size ?? known.described;
   // An earlier attempt may have died between "bytes stored" and "row committed". Bytes of another length were damaged.
-  const stored = known.stored ?? (pull.again ? (await blobs.stat(digest))?.size : undefined);
+  const stored = known.stored ?? (pull.again ? await sizeInStore(pull, digest, ports) : undefined);
   if (stored !== undefined && (size === undefined || stored === size)) {
     await content.blob(repository, digest, stored);
     await upstream.headBlob(repository, digest, pull.call);
     await catalog.storeBlob(repository, digest, stored);
     return stored;
   }
-  if (pull.again) await blobs.abandon(digest);
+  if (pull.again) await abandon(pull, digest, ports);
   const received = await transfer(pull, target, size, ports, options);
   await catalog.storeBlob(repository, digest, received);
   return received;
+}
+
+/** A store that is away does not keep clients from their bytes: until it is asked to commit it may be back. */
+async function sizeInStore(pull: Pull, digest: Digest, { blobs }: WorkerPorts): Promise<number | undefined> {
+  try {
+    return (await blobs.stat(digest))?.size;
+  } catch (error) {
+    pull.log.info({ error: String(error) }, 'cannot look whether a blob is stored, fetching it');
+    return undefined;
+  }
+}
+
+/** What a dead worker has left of the blob; what cannot be removed now is swept later. */
+async function abandon(pull: Pull, digest: Digest, { blobs }: WorkerPorts): Promise<void> {
+  await blobs.abandon(digest).catch((error: unknown) => {
+    pull.log.info({ error: String(error) }, 'cannot remove what was left of a blob');
+  });
 }
 
 /** Resolves with the size in bytes when the store has the blob. */

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import { backoff, sleep } from '#async';
 import type { BlobStore } from '#blobs';
 import {
   type Bus,
@@ -18,6 +17,7 @@ import type { Log } from '../ports.js';
 import type { DownloadOptions } from '../transfers/download.js';
 import type { Transfers } from '../transfers/transfers.js';
 import { leaseKey, sameRepository } from './lease-key.js';
+import { isAway, patientCatalog, patiently } from './patient-catalog.js';
 import { pullBlob } from './pull-blob.js';
 import { pullList } from './pull-list.js';
 import { pullManifest } from './pull-manifest.js';
@@ -52,11 +52,15 @@ export interface WorkerPorts {
   readonly events?: WorkerEvents;
 }
 
+/** Milliseconds that a pull sits a database out that is away; it takes seconds to restart. */
+const CATALOG_PATIENCE = 30_000;
+/** Milliseconds until a message comes again that could not even be looked up. */
+const CATALOG_AWAY_DELAY = 1_000;
 /** Milliseconds; an operator may end a pause at any time. */
 const LONGEST_PUT_OFF = 30_000;
 
 /**
- * The puller's side: claims the row, does the work, tells everyone. States are drawn in docs/architecture.md.
+ * The puller's side: claims the row, does the work, tells everyone. States are drawn in docs/pulls.md.
  * Failures are results: they are recorded, told and end the message; only a lost lease or a lost database leaves the
  * message in the queue.
  */
@@ -66,15 +70,28 @@ export class PullWorker {
   private readonly running = new Map<string, RunningPull>();
   private readonly unsubscribe: () => void;
   private readonly granted = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 });
+  /** What the steps of a pull are given. */
+  private readonly steps: WorkerPorts;
 
   constructor(
     private readonly ports: WorkerPorts,
     private readonly options: WorkerOptions,
   ) {
     this.unsubscribe = ports.bus.onSignal('pull.cancelled', ({ row }) => void this.running.get(row)?.cancel());
+    this.steps = { ...ports, catalog: patientCatalog(ports.catalog, CATALOG_PATIENCE, this.stopping.signal) };
   }
 
   async handle(event: PullRequested, delivery: Delivery): Promise<Verdict> {
+    try {
+      return await this.take(event, delivery);
+    } catch (error) {
+      // The queue's own pauses grow with every delivery, and a message that waited for a lease has had many.
+      if (isAway(error)) return { verdict: 'later', delayMs: CATALOG_AWAY_DELAY };
+      throw error;
+    }
+  }
+
+  private async take(event: PullRequested, delivery: Delivery): Promise<Verdict> {
     const { catalog } = this.ports;
     const { target } = event;
     const running = this.running.get(leaseKey(target));
@@ -176,9 +193,9 @@ export class PullWorker {
   /** Resolves with the size of a blob in bytes. */
   private perform(pull: Pull): Promise<number | void> {
     const { target } = pull.event;
-    if (target.kind === 'manifest') return pullManifest(pull, target, this.ports, this.options);
-    if (target.kind === 'blob') return pullBlob(pull, target, this.ports, this.options);
-    return pullList(pull, target, this.ports);
+    if (target.kind === 'manifest') return pullManifest(pull, target, this.steps, this.options);
+    if (target.kind === 'blob') return pullBlob(pull, target, this.steps, this.options);
+    return pullList(pull, target, this.steps);
   }
 
   /** Heartbeats to queue and row until `end`; `lost` aborts when another worker has taken over. */
@@ -233,15 +250,12 @@ export class PullWorker {
     ref: ClaimRef,
     failure?: Failure,
   ): Promise<Verdict & { readonly lost?: boolean }> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const held = await this.ports.catalog.pulls.finish(ref, failure?.toRecord());
-        return { verdict: 'done', lost: !held };
-      } catch (error) {
-        if (attempt >= 5 || this.stopping.signal.aborted) return { verdict: 'later', delayMs: 1000 };
-        pullLog(this.ports.log, event).warn({ error: String(error) }, 'cannot record the end of a pull, trying again');
-        await sleep(backoff(attempt, 200, 5000));
-      }
+    const finish = () => this.ports.catalog.pulls.finish(ref, failure?.toRecord());
+    try {
+      return { verdict: 'done', lost: !(await patiently(finish, CATALOG_PATIENCE, this.stopping.signal)) };
+    } catch (error) {
+      pullLog(this.ports.log, event).warn({ error: String(error) }, 'cannot record the end of a pull');
+      return { verdict: 'later', delayMs: CATALOG_AWAY_DELAY };
     }
   }
 

@@ -1,3 +1,4 @@
+import { backoff, sleep } from '#async';
 import type { BlobStore, Sink, Span } from '#blobs';
 import { type PullSource, pullKey } from '#bus';
 import { type Digest, Failure, hasherFor, type Repository } from '#oci';
@@ -10,8 +11,13 @@ import type { Lookups } from './shared-lookups.js';
 
 type Place = { readonly state: 'stored' } | { readonly state: 'running'; readonly transfer: RunningTransfer };
 
-/** Changes of place in a row without a byte in between before a reader gives up. */
-const FRUITLESS = 8;
+/** Milliseconds that a client without a byte yet waits for a store that is away. */
+const STORE_PATIENCE = 8_000;
+/** How often a store may lose a blob under one reader, which each time costs the upstream another fetch. */
+const MOST_LOSSES = 3;
+/** Milliseconds between two tries that brought nothing, at first and at most. */
+const FIRST_PAUSE = 10;
+const LONGEST_PAUSE = 1_000;
 
 /** Bytes up to which a blob that was read stays in memory: image configurations and the like. */
 const SMALL_BLOB = 64 * 1024;
@@ -58,23 +64,35 @@ export class BlobReader {
     };
     // Of earlier transfers whose bytes the client has, although nobody verified them.
     const unverified = new Set<Fingerprint>();
-    for (let fruitless = 0; position < end; ) {
+    let place: Place | undefined = this.place;
+    let lost = false;
+    let losses = 0;
+    let stuck = { tries: 0, since: 0 };
+    while (position < end) {
       const before = position;
       try {
-        if (unverified.size > 0 && end - position <= TAIL) await this.check(unverified, options.signal);
+        if (lost) await this.forget();
+        lost = false;
+        place ??= await this.find(options.signal);
+        if (unverified.size > 0 && end - position <= TAIL) {
+          place = await this.committed(place, options.signal);
+          await this.check(unverified, options.signal);
+        }
         // With unverified bytes behind us, stop short of the end and check them first.
         const until = unverified.size > 0 && end - position > TAIL ? end - TAIL : end;
         const rest = { offset: position, length: until - position };
-        if (this.place.state === 'running') await this.place.transfer.read(rest, counting, options);
+        if (place.state === 'running') await place.transfer.read(rest, counting, options);
         else await this.ports.blobs.read(this.digest, rest, counting, options.signal);
       } catch (error) {
         options.signal?.throwIfAborted();
         const failure = Failure.of(error);
-        fruitless = position > before ? 0 : fruitless + 1;
-        const lost = this.place.state === 'stored' && failure.reason === 'BLOB_UNKNOWN';
-        if ((!failure.retryable && !lost) || fruitless >= FRUITLESS) throw failure;
-        if (this.place.state === 'running' && position > span.offset) {
-          const fingerprint = this.place.transfer.fingerprint?.();
+        if (position > before || stuck.tries === 0) stuck = { tries: 0, since: Date.now() };
+        lost = place?.state === 'stored' && failure.reason === 'BLOB_UNKNOWN' && ++losses <= MOST_LOSSES;
+        const patience =
+          failure.origin === 'store' && position === span.offset ? STORE_PATIENCE : this.ports.waits.timeout;
+        if (!(lost || mayPass(failure)) || Date.now() - stuck.since >= patience) throw failure;
+        if (place?.state === 'running' && position > span.offset) {
+          const fingerprint = place.transfer.fingerprint?.();
           if (!fingerprint) throw failure;
           unverified.add(fingerprint);
         }
@@ -88,8 +106,8 @@ export class BlobReader {
           },
           'blob goes on elsewhere',
         );
-        if (lost) await this.forget();
-        this.place = await this.find(options.signal);
+        place = undefined;
+        await sleep(backoff(stuck.tries++, FIRST_PAUSE, LONGEST_PAUSE), options.signal);
       }
     }
   }
@@ -145,15 +163,15 @@ export class BlobReader {
     return outcome.state === 'running' ? outcome : { state: 'stored' };
   }
 
-  /** Waits for the commit and compares what the client was given of earlier transfers with the verified bytes. */
+  /** Waits for the end of a running transfer. */
+  private async committed(place: Place, signal?: AbortSignal): Promise<Place> {
+    if (place.state === 'running' && !(await this.ports.catalog.findBlob(this.repository, this.digest)))
+      await this.ports.waits.wait(this.request, { patient: true, ...(signal ? { signal } : {}) });
+    return { state: 'stored' };
+  }
+
+  /** Compares what the client was given of earlier transfers with the verified bytes. */
   private async check(unverified: Set<Fingerprint>, signal?: AbortSignal): Promise<void> {
-    while (this.place.state === 'running') {
-      if (await this.ports.catalog.findBlob(this.repository, this.digest)) this.place = { state: 'stored' };
-      else {
-        const outcome = await this.ports.waits.wait(this.request, { patient: true, ...(signal ? { signal } : {}) });
-        if (outcome.state === 'finished') this.place = { state: 'stored' };
-      }
-    }
     for (const fingerprint of unverified) {
       if (
         !(await matches(fingerprint, this.size, (span, sink) => this.ports.blobs.read(this.digest, span, sink, signal)))
@@ -175,4 +193,9 @@ export class BlobReader {
     const target = { kind: 'blob', repository: this.repository, digest: this.digest, size: this.size } as const;
     this.request = { ...this.request, target };
   }
+}
+
+/** Trouble of ours, not of the upstream's: the next place, or the same one later, may have the bytes. */
+function mayPass({ retryable, origin, reason }: Failure): boolean {
+  return retryable && origin !== 'upstream' && reason !== 'UPSTREAM_PAUSED';
 }
