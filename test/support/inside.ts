@@ -79,6 +79,13 @@ export async function query(url: string, sql: string, values: unknown[] = []): P
   }
 }
 
+/** The process id of that PostgreSQL; undefined while it does not run. */
+export function embeddedPid(dataDir: string): number | undefined {
+  const file = join(dataDir, 'postgres', 'data', 'postmaster.pid');
+  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8').split('\n')[0]) : 0;
+  return pid > 0 && existsSync(`/proc/${pid}`) ? pid : undefined;
+}
+
 /** Runs `work` while nobody can write to `table`; the lock ends with it. */
 export async function whileLocked<T>(url: string, table: string, work: (unlock: () => Promise<void>) => Promise<T>) {
   const client = new PgClient({ connectionString: url });

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { BUCKET, embeddedUrl, filesOf, objectsOf, type StoredBlobs } from './inside.js';
+import { BUCKET, embeddedPid, embeddedUrl, filesOf, objectsOf, type StoredBlobs } from './inside.js';
 import { freePort, startNats, startPostgres, startS3 } from './services/index.js';
 
 const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
@@ -157,7 +157,7 @@ async function standalone(config: object, directory: string): Promise<Installati
     name: 'standalone',
     gateways: [server],
     pullers: [server],
-    services: {},
+    services: { postgres: privatePostgres(server, dataDir) },
     admin: async () => server,
     databaseUrl: embeddedUrl(dataDir),
     stored: filesOf(blobs),
@@ -168,6 +168,18 @@ async function standalone(config: object, directory: string): Promise<Installati
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** The server starts it again by itself. */
+function privatePostgres(server: ServerProcess, dataDir: string): Restartable {
+  const kill = async () => {
+    const pid = embeddedPid(dataDir);
+    if (pid) process.kill(pid, 'SIGKILL');
+  };
+  const restart = async () => {
+    while (!(await server.ready())) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  return { kill, restart };
 }
 
 async function distributed(config: object, directory: string): Promise<Installation> {
