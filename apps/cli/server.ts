@@ -15,6 +15,7 @@ import { serveDocs } from '../admin/api/openapi.js';
 import { ExchangeModule } from '../admin/exchange/exchange.module.js';
 import { PreloadModule } from '../admin/preload/preload.module.js';
 import { PreloadService } from '../admin/preload/preload.service.js';
+import { serveUi } from '../admin/ui.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { PullerModule } from '../puller/puller.module.js';
@@ -58,6 +59,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
     },
   );
   serveDocs(app);
+  await serveUi(app);
   const gateway = has('gateway') ? app.get(GatewayServer) : undefined;
   const worker = has('puller') ? app.get(PullWorker) : undefined;
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;

@@ -124,6 +124,18 @@ describe.each(stacks())('the admin API on the %s stack', (name) => {
     expect(await ask('config')).toMatchObject({ stack: name, logLevel: 'debug' });
   });
 
+  it('serves the web UI, which needs nothing from elsewhere', async () => {
+    const base = admin.replace('/api/v1', '');
+    const page = await fetch(`${base}/`);
+    expect(page.headers.get('content-type')).toContain('text/html');
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
+    const text = await page.text();
+    const parts = [...text.matchAll(/(?:src|href)="\.\/([^"]+)"/g)].map(([, path]) => path!);
+    expect(parts.some((path) => path.endsWith('.js')) && parts.some((path) => path.endsWith('.css'))).toBe(true);
+    for (const path of parts) expect([path, (await fetch(`${base}/${path}`)).status]).toEqual([path, 200]);
+    expect(text).not.toMatch(/(?:src|href)="(?:https?:)?\/\//);
+  });
+
   it('answers only who says its local name', async () => {
     const rebound = await get(`${admin}/images`, { headers: { host: 'evil.example' } });
     expect(rebound.status).toBe(403);
