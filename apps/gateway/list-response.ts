@@ -10,6 +10,7 @@ import {
 } from '#oci';
 import type { ServedList } from '#registry';
 import { sendJson } from './json-response.js';
+import { timingOf } from './observation.js';
 import type { Exchange } from './pull-api.js';
 import type { components } from './registry-api.js';
 
@@ -23,7 +24,7 @@ const MAX_INDEX = 4_000_000;
 export function sendTags(exchange: Exchange, route: ListRoute<'tags'>, list: ServedList<string>, outer: string): void {
   const page = pageOf(list.entries, route, { keyOf: (tag) => tag, most: MAX_PAGE });
   const body: components['schemas']['TagList'] = { name: route.name, tags: page.entries };
-  sendJson(exchange, 200, JSON.stringify(body), [...link(exchange, route, page, outer), ...warning(list)]);
+  sendJson(exchange, 200, JSON.stringify(body), [...link(exchange, route, page, outer), ...told(exchange, list)]);
 }
 
 /** What `_catalog` answers since Docker Registry 2.1; no part of distribution-spec. */
@@ -53,7 +54,7 @@ export function sendReferrers(
   const extra = [
     ...(artifactType === undefined ? [] : ['oci-filters-applied', 'artifactType']),
     ...link(exchange, route, page, outer, artifactType === undefined ? {} : { artifactType }),
-    ...warning(list),
+    ...told(exchange, list),
   ];
   sendJson(exchange, 200, JSON.stringify(body), extra, OCI_INDEX);
 }
@@ -82,6 +83,11 @@ function link(
   return ['link', `<${path}?${text}>; rel="next"`];
 }
 
-function warning({ warning: text }: ServedList<unknown>): string[] {
-  return text === undefined ? [] : ['warning', `299 - "${text}"`];
+/** How the list came about, where it was not simply cached. */
+function told(exchange: Exchange, { origin, source, warning }: ServedList<unknown>): string[] {
+  const { account } = exchange;
+  account.hit = origin === 'hit' || origin === 'stale';
+  account.outcome = origin;
+  if (source) account.source = source;
+  return [...timingOf(exchange), ...(warning === undefined ? [] : ['warning', `299 - "${warning}"`])];
 }

@@ -86,6 +86,18 @@ describe('Endpoints', () => {
     expect(endpoints.known().map(({ host }) => host)).toEqual(['docker.io', '127.0.0.1:5001', 'harbor.example']);
   });
 
+  it('keeps the breakers and pauses of a bounded number of upstreams that nobody configured', () => {
+    const endpoints = new Endpoints({ allowUnlisted: true, registries: [{ name: 'kept.example.com' }] });
+    for (let n = 0; n < 1_100; n++) own(endpoints, `r${n}.example.com`);
+    const hosts = endpoints.known().map(({ host }) => host);
+    expect(hosts).toHaveLength(1_001);
+    expect([
+      hosts.includes('kept.example.com'),
+      hosts.includes('r0.example.com'),
+      hosts.includes('r1099.example.com'),
+    ]).toEqual([true, false, true]);
+  });
+
   it('refuses a name that is no host', () => {
     expect(() => new Endpoints({ registries: [{ name: 'http://a' }] })).toThrow('not a registry host: http://a');
   });

@@ -82,7 +82,7 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
     }
   });
 
-  it('needs no upstream for what is cached, not even after a restart', async () => {
+  it('C65: needs no upstream for what is cached, not even after a restart', async () => {
     const { root, images } = upstream.addImage({ repository: 'kept', tag: 'v1' });
     const layers = images[0]!.layers.map(({ digest }) => digest);
     const pullAll = async (gateway: string) => {

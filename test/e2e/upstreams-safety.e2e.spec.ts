@@ -120,6 +120,7 @@ describe.each(stacks())('what an upstream may lead to, and what may be shared, o
 
   it('C36, C37: what one repository shows is not shown in another that does not, by digest, HEAD or Range', async () => {
     const { root, images } = upstream.addImage({ repository: 'private/app', tag: 'v1', seed: 6 });
+    upstream.addImage({ repository: 'private/app', tag: 'secret', seed: 6 });
     upstream.addImage({ repository: 'public/app', tag: 'v1', seed: 7 });
     const { digest } = images[0]!.layers[0]!;
     expect((await at(`${upstream.host}/private/app/manifests/v1`)).status).toBe(200);
@@ -135,6 +136,11 @@ describe.each(stacks())('what an upstream may lead to, and what may be shared, o
       ] as const)
         expect([path, (await get(`${base}/${path}`, options)).status]).toEqual([path, 404]);
     }
+    expect((await at(`${upstream.host}/private/app/tags/list`)).body.toString()).toContain('secret');
+    const tags = await at(`${upstream.host}/public/app/tags/list`);
+    expect(JSON.parse(tags.body.toString()).tags).toEqual(['v1']);
+    const referrers = await at(`${upstream.host}/public/app/referrers/${root.digest}`);
+    expect(JSON.parse(referrers.body.toString()).manifests ?? []).toEqual([]);
   });
 
   it('content rules: a vetoed manifest is 403 with the reason, a large blob too, and nothing of them is stored', async () => {

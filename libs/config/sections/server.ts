@@ -44,11 +44,11 @@ export const server = {
     'x-default': '`imagePath`, else `/var/lib/ociregistry` for root, else `$XDG_DATA_HOME/ociregistry`',
   }),
   os: z.string().optional().meta({
-    description: 'Operating system to pull where the client did not say.',
+    description: 'Operating system of what is loaded ahead (`preload`, the command `load`) and names no platform.',
     'x-default': 'of this machine',
   }),
   arch: z.string().optional().meta({
-    description: 'Architecture to pull where the client did not say, in Go notation (`amd64`).',
+    description: 'Its architecture, in Go notation (`amd64`). Clients choose for themselves, and these are not asked.',
     'x-default': 'of this machine',
   }),
   pullTimeout: duration({ bare: 'ms' })

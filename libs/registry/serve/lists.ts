@@ -10,10 +10,10 @@ import {
   type Repository,
 } from '#oci';
 import type { Log } from '../ports.js';
-import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import type { FactCache } from './fact-cache.js';
 import { freshnessOf, type TagRule } from './freshness.js';
-import type { RequestContext } from './registry.js';
+import type { RequestContext, ServedManifest } from './registry.js';
 
 interface ListsOptions {
   readonly airGapped: boolean;
@@ -29,7 +29,7 @@ interface ListsPorts {
   readonly log: Log;
 }
 
-export interface ServedList<T> {
+export interface ServedList<T> extends Pick<ServedManifest, 'origin' | 'source'> {
   /** Sorted. */
   readonly entries: readonly T[];
   /** Why a list is served although the upstream should have been asked. */
@@ -91,32 +91,39 @@ export class Lists {
     if (this.options.airGapped) {
       if (target.kind === 'tags' && !holds(known))
         throw new Failure('NAME_UNKNOWN', 'not in the cache, and this server is air-gapped');
-      return { entries: merged(known, keyOf) };
+      return { entries: merged(known, keyOf), origin: 'hit' };
     }
     if (known.listed) {
       const freshness = freshnessOf(known.listed.age, rule);
       if (freshness === 'stale') this.revalidate(target, rule, context);
-      if (freshness !== 'expired') return { entries: merged(known, keyOf) };
+      if (freshness !== 'expired')
+        return { entries: merged(known, keyOf), origin: freshness === 'fresh' ? 'hit' : 'stale' };
     }
+    let pulled: Outcome;
     try {
-      await this.pull(target, context);
+      pulled = await this.pull(target, context);
     } catch (error) {
       const failure = Failure.of(error);
       // A "no" about what was once there is an answer; trouble is not.
       if (!holds(known) || (failure.status < 500 && failure.reason !== 'RATE_LIMITED')) throw failure;
-      return { entries: merged(known, keyOf), warning: WARNING };
+      return { entries: merged(known, keyOf), origin: 'stale-on-error', warning: WARNING };
     }
-    return { entries: merged(await find(), keyOf) };
+    const { shared, source } = pulled;
+    const origin = known.listed ? 'revalidated' : shared ? 'joined' : 'fetched';
+    return { entries: merged(await find(), keyOf), origin, ...(source ? { source } : {}) };
   }
 
-  private async pull(target: ListTarget, context: RequestContext): Promise<void> {
+  private async pull(target: ListTarget, context: RequestContext): Promise<Outcome> {
     const { repository } = target;
     // No tag and no digest holds a slash.
     const reference = target.kind === 'tags' ? 'tags/list' : `referrers/${target.digest}`;
     const no = this.facts.no(repository, reference);
     if (no) throw Failure.from(no);
     try {
-      await this.ports.waits.wait(request(target, 'client', context), context.signal ? { signal: context.signal } : {});
+      return await this.ports.waits.wait(
+        request(target, 'client', context),
+        context.signal ? { signal: context.signal } : {},
+      );
     } catch (error) {
       const failure = Failure.of(error);
       if (failure.status === 404 || failure.status === 403) this.facts.addNo(repository, reference, failure.toRecord());
