@@ -3,9 +3,10 @@ import type { AuthOptions } from './auth.js';
 import { type FakeUpstream, startFakeUpstream } from './fake-upstream.js';
 
 const USAGE = `usage: npm run mock-upstream -- [flags]
-A registry on a loopback port that serves images it makes, and misbehaves as told. Ends with SIGINT or SIGTERM.
+A registry that serves images it makes, and misbehaves as told. Ends with SIGINT or SIGTERM.
 
   --port N            port (any free one)
+  --address A         to listen on (127.0.0.1)
   --image NAME:TAG    an image to serve; may be given again (demo/app:v1)
   --repositories N    also mock/app-1 to mock/app-N, each with the tag v1
   --layers A,B        bytes of the layers of every image (20000,400000)
@@ -43,6 +44,7 @@ function read() {
       options: {
         help: flag,
         port: { type: 'string', default: '0' },
+        address: { type: 'string', default: '127.0.0.1' },
         image: { type: 'string', multiple: true, default: ['demo/app:v1'] },
         repositories: { type: 'string', default: '0' },
         layers: { type: 'string', default: '20000,400000' },
@@ -123,7 +125,8 @@ if (flags.help) {
   process.stdout.write(USAGE);
   process.exit(0);
 }
-const upstream = await startFakeUpstream({ auth: authOf(flags), tls: flags.tls, port: Number(flags.port) });
+const { address, tls } = flags;
+const upstream = await startFakeUpstream({ auth: authOf(flags), tls, address, port: Number(flags.port) });
 const names = fill(upstream, flags);
 misbehave(upstream, flags);
 upstream.onControl = (method, path) => {
