@@ -62,7 +62,7 @@ const goModules = {
 const postgresBuilds = { 15: '15.17.0-beta.17', 17: '17.9.0-beta.17', 18: '18.4.0-beta.17' };
 
 /** Debian packages that bring a command of the same name. */
-const debianCommands = ['docker-registry', 'skopeo', 'containerd', 'runc', 'umoci'];
+const debianCommands = ['docker-registry', 'pgbouncer', 'skopeo', 'containerd', 'runc', 'umoci'];
 
 class Unavailable extends Error {}
 

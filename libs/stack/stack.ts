@@ -187,6 +187,7 @@ async function openCatalog(
   if (applied.length > 0) log.info({ migrations: applied }, 'database schema brought up to date');
   const catalog = await connectCatalog({
     url,
+    preparedStatements: !config.metadata.pooler,
     applicationName: `ociregistry ${role}`,
     onConnectionLost: (error) => log.warn({ error: error.message }, 'an idle database connection was lost'),
   });

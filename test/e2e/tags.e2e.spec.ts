@@ -92,7 +92,7 @@ describe.each(stacks())('tags on the %s stack', (name) => {
     ['garbage', { status: 200, body: 'not a manifest at all' }],
     ['a web page', { html: true }],
   ])('what is cached awaits no upstream call while it is %s', async (what, fault) => {
-    const repository = `stale/kept-${what.replaceAll(' ', '-')}`;
+    const repository = `stale/kept-${what.replaceAll(' ', '-').toLowerCase()}`;
     const { root, images } = move(repository, 9);
     const layers = images[0]!.layers;
     const host = what === 'gone from DNS' ? UNRESOLVED : upstream.host;

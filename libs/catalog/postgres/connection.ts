@@ -12,8 +12,8 @@ export interface ConnectionOptions {
   /** Connections at most. Default 10. */
   readonly poolSize?: number;
   /**
-   * Named prepared statements. Default true; false for a pooler in transaction mode that does not carry them
-   * (pgbouncer before 1.21): then no session state is used at all, start-up parameters included.
+   * Named prepared statements. Default true; false for a pooler in transaction mode, which may not carry them
+   * (PgBouncer before 1.21) and refuses our start-up parameters (all of them): then no session state is used at all.
    */
   readonly preparedStatements?: boolean;
   /** Milliseconds to connect, or to wait for a free connection. Default 5,000. */

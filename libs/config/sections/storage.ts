@@ -24,6 +24,10 @@ export const storage = {
         'PostgreSQL, `postgres://user:password@host:5432/database`; a private one is started without it.',
         postgres,
       ),
+      pooler: z.boolean().default(false).meta({
+        description:
+          'PostgreSQL is behind a pooler in transaction mode (PgBouncer): no prepared statements and no other state of a session.',
+      }),
     })
     .prefault({})
     .meta({ description: 'Where facts about content are kept.' }),

@@ -1,5 +1,6 @@
 export { startDockerRegistry } from './docker-registry.js';
 export { type NatsService, startNats } from './nats.js';
+export { startPgBouncer } from './pgbouncer.js';
 export { type PostgresService, startPostgres } from './postgres.js';
 export { freePort } from './probe.js';
 export { type S3Service, startS3 } from './s3.js';

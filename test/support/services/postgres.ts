@@ -106,7 +106,7 @@ async function localPostgres(directory: string, port: number, version: number): 
 }
 
 /** PostgreSQL refuses to run as root; then it runs as `postgres`, or `nobody` where that user is missing. */
-async function unprivilegedUser(): Promise<{ uid?: number; gid?: number }> {
+export async function unprivilegedUser(): Promise<{ uid?: number; gid?: number }> {
   if (process.getuid?.() !== 0) return {};
   for (const name of ['postgres', 'nobody']) {
     const id = async (what: string) => Number((await promisify(execFile)('id', [what, name])).stdout);
