@@ -11,6 +11,7 @@ const code = await run(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   terminal: process.stderr,
+  input: process.stdin,
   signals: process,
   exit: (status) => process.exit(status),
 });

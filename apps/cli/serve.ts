@@ -12,6 +12,8 @@ export interface Surroundings {
   err(text: string): void;
   /** Where bars may be drawn, when it is a terminal. */
   readonly terminal?: NodeJS.WriteStream;
+  /** Where people answer, when it is a terminal. */
+  readonly input?: NodeJS.ReadStream;
   /** The signals of the process. */
   readonly signals: NodeJS.EventEmitter;
   /** Ends the process at once. */

@@ -21,9 +21,11 @@ type Work<O> = (
   signal: AbortSignal,
 ) => Promise<number>;
 
+type Add = <O>(name: string, description: string, startable: boolean, work: Work<O>) => Command;
+
 /** Adds the commands that speak to a server. */
 export function addServerCommands(program: Command, around: Surroundings, finish: (code: number) => void): void {
-  const add = <O>(name: string, description: string, startable: boolean, work: Work<O>): Command =>
+  const add: Add = <O>(name: string, description: string, startable: boolean, work: Work<O>) =>
     program
       .command(name)
       .description(description)
@@ -132,6 +134,58 @@ export function addServerCommands(program: Command, around: Surroundings, finish
     .option('--header', 'print the names of the columns')
     .option('--short-digest', 'print only the start of digests')
     .addOption(outputOption());
+
+  addPrune(add, around);
+}
+
+function addPrune(add: Add, around: Surroundings): void {
+  add<PruneFlags>('prune', 'Remove images from the cache', true, async ({ options }, api, signal) => {
+    const { pruneCommand } = await import('./commands/prune.js');
+    const rule = {
+      pattern: options.pattern,
+      olderThan: options.date,
+      unusedFor: options.unusedFor,
+      toSize: options.toSize,
+      count: options.count,
+    };
+    return pruneCommand(
+      {
+        rule: Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined)),
+        dryRun: options.dryRun ?? false,
+        yes: options.yes ?? false,
+        all: options.all ?? false,
+      },
+      api,
+      around,
+      signal,
+    );
+  })
+    .addOption(patternOption())
+    .addOption(
+      new Option('--date <time>', 'only what was stored before: a time such as 2025-02-28T23:59:59, or an age (30d)'),
+    )
+    .addOption(new Option('--unused-for <age>', 'only what was not served since: an age such as 30d, or a time'))
+    .addOption(new Option('--to-size <size>', 'the least recently used, until no more than this is left (100GiB)'))
+    .addOption(
+      new Option('--count <images>', 'at most so many, the least recently used first').argParser((value) => {
+        if (!/^[1-9]\d{0,9}$/.test(value)) throw new InvalidArgumentError('Expected a number of images.');
+        return Number(value);
+      }),
+    )
+    .option('--dry-run', 'only show what would go')
+    .option('-y, --yes', 'do not ask')
+    .option('--all', 'also when that leaves nothing');
+}
+
+interface PruneFlags {
+  readonly pattern?: string;
+  readonly date?: string;
+  readonly unusedFor?: string;
+  readonly toSize?: string;
+  readonly count?: number;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly all?: boolean;
 }
 
 interface ListFlags {

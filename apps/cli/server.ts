@@ -15,6 +15,8 @@ import { serveDocs } from '../admin/api/openapi.js';
 import { ExchangeModule } from '../admin/exchange/exchange.module.js';
 import { PreloadModule } from '../admin/preload/preload.module.js';
 import { PreloadService } from '../admin/preload/preload.service.js';
+import { KeepingService } from '../admin/prune/keeping.service.js';
+import { PruneModule } from '../admin/prune/prune.module.js';
 import { serveUi } from '../admin/ui.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
@@ -38,15 +40,25 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+export interface StartOptions {
+  readonly role: Role;
+  readonly logger: Logger;
+  /** Keeps the cache in order by itself. Default true; false for the time of one command. */
+  readonly keeping?: boolean;
+}
+
 /** Composes a role of the configured stack into one process. Resolves when its ports listen. */
-export async function startServer(config: Config, options: { role: Role; logger: Logger }): Promise<RunningServer> {
-  const { role, logger } = options;
+export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
+  const { role, logger, keeping = true } = options;
   const has = (part: Role) => role === 'all' || role === part;
   const stack = openStack(config, role, logger);
   let relayUrl = '';
   const about = { version: readVersion().version, role, stack: config.stack };
   const imports: DynamicModule[] = [AdminModule.for(config, stack, logger, about)];
-  if (has('admin')) imports.push(PreloadModule.for(config, stack, logger), ExchangeModule.for(config, stack, logger));
+  if (has('admin')) {
+    imports.push(PreloadModule.for(config, stack, logger), ExchangeModule.for(config, stack, logger));
+    imports.push(PruneModule.for(config, stack, logger, keeping));
+  }
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
   class ServerModule {}
@@ -65,7 +77,7 @@ export async function startServer(config: Config, options: { role: Role; logger:
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;
   const sidePorts: Server[] = [];
   const closeAll = async () => {
-    if (has('admin')) await app.get(PreloadService).stop();
+    if (has('admin')) await Promise.all([app.get(PreloadService).stop(), app.get(KeepingService).stop()]);
     await gateway?.stop(GRACE_MS);
     if (gateway) {
       app.get(Registry).close();

@@ -84,7 +84,7 @@ async function withOwnStack(
 ): Promise<number> {
   const logger = createLogger({ level: config.logFile ? config.logLevel : 'fatal', file: config.logFile });
   const { startServer } = await import('./server.js');
-  const server = await startServer(quiet(config), { role: 'all', logger });
+  const server = await startServer(quiet(config), { role: 'all', logger, keeping: false });
   try {
     await Promise.race([server.ready, aborted(signal)]);
     const api = new AdminApi(server.addresses.admin, token);
@@ -114,7 +114,6 @@ function quiet(config: Config): Config {
     preloadImages: undefined,
     preload: { images: [] },
     watch: [],
-    pruneConfig: { ...config.pruneConfig, enabled: false },
   };
 }
 

@@ -34,13 +34,29 @@ export function tagRules({ tags, alwaysPullLatest }: Config): Rules {
 }
 
 /** `<upstream>/<repository glob>:<tag glob>`; `*` stays within one component, `**` does not. */
-function matcher(match: string): (repository: Repository, tag: string) => boolean {
+function globs(match: string): { host: string; repository: string; tag: string } {
   const [, upstream = '', path = '', tag = ''] = /^([^/]+)\/(.+):([^:]+)$/.exec(match) ?? [];
   const host = canonicalHost(upstream) ?? upstream;
   // As in an image's name: `docker.io/alpine` is `docker.io/library/alpine`.
   const repository = host === 'docker.io' && !/[/]|\*\*/.test(path) ? `library/${path}` : path;
+  return { host, repository, tag };
+}
+
+function matcher(match: string): (repository: Repository, tag: string) => boolean {
+  const { host, repository, tag } = globs(match);
   const [isHost, isRepository, isTag] = [host, repository, tag].map((glob) => picomatch(glob, { nonegate: true }));
   return (asked, name) => Boolean(isHost?.(asked.upstream) && isRepository?.(asked.path) && isTag?.(name));
+}
+
+/** `tags.rules` as expressions of whole references, for a database to tell which tags are pinned; the first match decides. */
+export function pinExpressions({ tags }: Pick<Config, 'tags'>): { expression: string; pin: boolean }[] {
+  return tags.rules.map(({ match, pin }) => {
+    const { host, repository, tag } = globs(match);
+    const [h, r, t] = [host, repository, tag].map((glob) =>
+      picomatch.makeRe(glob, { nonegate: true }).source.replace(/^\^|\$$/g, ''),
+    );
+    return { expression: `^${h}/${r}:${t}$`, pin };
+  });
 }
 
 /** How many times the freshness of a tag a list may be old before it is asked for while the client waits. */

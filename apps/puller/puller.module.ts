@@ -7,9 +7,12 @@ import { RelayServer } from '#relay';
 import type { Stack } from '#stack';
 import { meterRelay } from '#telemetry';
 import { PullController } from './pull.controller.js';
+import { SpoolSweeper, type SweepBounds } from './spool-sweeper.js';
 
 const ATTEMPTS = 10;
 const UNREAD_MS = 60_000;
+const HOUR = 3_600_000;
+const SWEEP: Omit<SweepBounds, 'atStart'> = { idle: HOUR, uploads: 24 * HOUR, every: HOUR };
 const PROGRESS_MS = 1000;
 /** Ends the telling of progress. */
 const PROGRESS = Symbol('progress');
@@ -49,6 +52,14 @@ export class PullerModule {
         {
           provide: RelayServer,
           useFactory: () => new RelayServer(meterRelay(stack.transfers, stack.pulls), log, config.relay.tls),
+        },
+        {
+          provide: SpoolSweeper,
+          useFactory: () => {
+            // A standalone server has locked its data directory: whatever lies there is of the past.
+            const atStart = config.stack === 'standalone' ? 0 : Number.POSITIVE_INFINITY;
+            return new SpoolSweeper(stack.blobs, stack.ready, { ...SWEEP, atStart }, log);
+          },
         },
       ],
       exports: [PullWorker, RelayServer],

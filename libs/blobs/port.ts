@@ -26,8 +26,11 @@ export interface BlobStore {
   remove(digest: Digest): Promise<void>;
   /** Every committed blob. */
   list(): AsyncIterable<{ digest: Digest; size: number }>;
-  /** Removes ingests, spool files and multipart uploads older than `olderThanMs` that no living ingest of this process owns. */
-  sweep(olderThanMs: number): Promise<number>;
+  /**
+   * Removes spool files that were not written to for `olderThanMs` and multipart uploads begun `uploadsOlderThanMs` ago (the
+   * same by default) that no living ingest of this process owns; how many.
+   */
+  sweep(olderThanMs: number, uploadsOlderThanMs?: number): Promise<number>;
   /**
    * Drops what dead processes left of unfinished ingests of `digest`: whoever takes over a pull calls it. It cannot tell
    * dead from living ones of other processes, so only the holder of the lease may.

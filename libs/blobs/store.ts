@@ -50,13 +50,13 @@ export class VerifiedBlobStore implements BlobStore {
     }
   }
 
-  async sweep(olderThanMs: number): Promise<number> {
+  async sweep(olderThanMs: number, uploadsOlderThanMs = olderThanMs): Promise<number> {
     const before = Date.now() - olderThanMs;
     const files = await this.removeSpools(async (name) => {
       const file = await stat(path.join(this.spoolPath, name)).catch(() => undefined);
       return file !== undefined && file.mtimeMs <= before;
     });
-    return files + (await this.driver.sweep(olderThanMs).catch(fail));
+    return files + (await this.driver.sweep(uploadsOlderThanMs).catch(fail));
   }
 
   async abandon(digest: Digest): Promise<void> {

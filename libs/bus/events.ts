@@ -76,7 +76,8 @@ export const signalSchemas = {
   }),
   /** A tag now names another digest, or (without `digest`) nothing. */
   'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),
-  'content.removed': z.object({ v: z.number().int(), digests: z.array(digest) }),
+  /** With `repository` from this one only; else from all. */
+  'content.removed': z.object({ v: z.number().int(), digests: z.array(digest), repository: repository.optional() }),
   /** An operator wants no more of the pull with this row (`PullRow.key`). */
   'pull.cancelled': z.object({ v: z.number().int(), row: z.string() }),
   /** What a puller's transfers have received, every second while there are any. */

@@ -193,6 +193,15 @@ describe('roles', () => {
     ]);
   });
 
+  it('refuses a share of the disk as the budget of a bucket', () => {
+    const shared =
+      'metadata: {url: "postgresql://h/d"}\nbus: {nats: "nats://h"}\nblobs: {s3: {bucket: bucket, region: r}}\n';
+    expect(problems(`${shared}cache: {maxSize: 50%}\n`)).toEqual([
+      'c.yaml:4:18: cache.maxSize: "50%": a share of the disk needs blobs.filesystem; give bytes, such as 500GiB',
+    ]);
+    expect(problems(`${shared}cache: {maxSize: 50GiB}\n`)).toEqual([]);
+  });
+
   it('all refuses a half of them', () => {
     const why = 'required, since metadata.url is set (set all of metadata.url, bus.nats and blobs.s3, or none)';
     expect(problems(undefined, { env: url })).toEqual([`bus.nats: ${why}`, `blobs.s3: ${why}`]);

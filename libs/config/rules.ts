@@ -24,6 +24,7 @@ export function checkRules(tree: Tree, role: Role): Finding[] {
     ...duplicates(tree),
     ...portClashes(tree, role),
     ...unprotected(tree),
+    ...shareOfNoDisk(tree),
   ];
 }
 
@@ -41,6 +42,12 @@ function missingParts(tree: Tree, role: Role): Finding[] {
 function unprotected(tree: Tree): Finding[] {
   if (valueAt(tree, ['clientAuth']) === undefined) return [];
   return [{ path: ['clientAuth'], reason: 'not available in this version; the registry would be open to everybody' }];
+}
+
+function shareOfNoDisk(tree: Tree): Finding[] {
+  const path = ['cache', 'maxSize'];
+  if (valueAt(tree, ['blobs', 's3']) === undefined || !String(valueAt(tree, path) ?? '').includes('%')) return [];
+  return [{ path, reason: 'a share of the disk needs blobs.filesystem; give bytes, such as 500GiB' }];
 }
 
 /** Keys that go together: certificate and key, the two S3 keys. */

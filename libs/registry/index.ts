@@ -10,6 +10,7 @@ export * from './ports.js';
 export { parseImageList } from './preload/image-list.js';
 export { Preloader, type PreloadJob, type PreloadRequest } from './preload/preloader.js';
 export { AccessTimes } from './prune/access-times.js';
+export { Pruner } from './prune/pruner.js';
 export { cancelPull } from './pulls/cancel-pull.js';
 export { leaseKey } from './pulls/lease-key.js';
 export { PullWaits } from './pulls/pull-waits.js';

@@ -7,6 +7,7 @@ import { InProcessBus } from '#bus/adapters';
 import { type Config, load } from '#config';
 import type { Stack } from '#stack';
 import { AdminModule } from '../admin.module.js';
+import { PruneModule } from '../prune/prune.module.js';
 import { describeApi } from './openapi.js';
 
 const FILE = join(__dirname, '../../../docs/api/admin.json');
@@ -24,14 +25,13 @@ describe('the OpenAPI document', () => {
       bus: new InProcessBus(),
     } as unknown as Stack;
     const about = { version: '', role: 'all', stack: config.stack };
-    app = await NestFactory.create<NestFastifyApplication>(
-      AdminModule.for(config, stack, log, about),
-      new FastifyAdapter(),
-      {
-        logger: false,
-        abortOnError: false,
-      },
-    );
+    const never = { ...stack, ready: new Promise<void>(() => {}) };
+    class Whole {}
+    const imports = [AdminModule.for(config, stack, log, about), PruneModule.for(config, never, log, false)];
+    app = await NestFactory.create<NestFastifyApplication>({ module: Whole, imports }, new FastifyAdapter(), {
+      logger: false,
+      abortOnError: false,
+    });
     await app.listen(0, '127.0.0.1');
     base = (await app.getUrl()).replace('[::1]', '127.0.0.1');
   });

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import type { ContentFilter, Page } from '#catalog';
 import { parsePatterns } from '#catalog';
 import { parseDuration, parseSize } from '#config';
+import { AGE } from './models.js';
 import { BadRequest } from './problem.js';
 
-const AGE = 'A duration such as `30d` or `12h`, or an RFC 3339 time.';
 const SIZE = 'A size such as `500MB` or `10GiB`; a bare number is bytes.';
 const described = (description: string) => z.string().max(200).optional().meta({ description });
 
@@ -118,7 +118,7 @@ function openCursor(cursor: string, order: string): string[] {
 }
 
 /** A moment: a duration ago, or a time. */
-function timeOf(parameter: string, text: string | undefined, now = Date.now()): Date | undefined {
+export function timeOf(parameter: string, text: string | undefined, now = Date.now()): Date | undefined {
   if (text === undefined) return undefined;
   const age = parseDuration(text);
   if (age !== undefined) return new Date(now - age);
@@ -127,7 +127,7 @@ function timeOf(parameter: string, text: string | undefined, now = Date.now()): 
   return time;
 }
 
-function sizeOf(parameter: string, text: string | undefined): number | undefined {
+export function sizeOf(parameter: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const size = parseSize(text);
   if (size === undefined) throw new BadRequest(parameter, 'expected a size such as 500MB or 10GiB');

@@ -121,7 +121,8 @@ export class PullWorker {
       });
       return this.end(event, claim.ref, { failure });
     }
-    const again = claim.ref.attempt > 1 || claim.previous !== undefined;
+    // Bytes that were stored before the claim may have been pruned until then.
+    const again = claim.ref.attempt > 1 || claim.previous !== undefined || known.stored !== undefined;
     return this.work(new RunningPull(event, again, known, this.ports), claim.ref, delivery);
   }
 

@@ -119,8 +119,18 @@ export class FactCache {
     this.noes.set(key(repository, reference), failure);
   }
 
-  /** Content was pruned: every repository's memory of these digests goes. Rare, so a scan is fine. */
-  removeContents(digests: readonly Digest[]): void {
+  /**
+   * Content has left the cache: of `repository` only, as when it is pruned, a hundred thousand times in a row; else of all,
+   * which is rare, so that a scan is fine. A tag without its manifest is looked up anew.
+   */
+  removeContents(digests: readonly Digest[], repository?: Repository): void {
+    if (repository) {
+      for (const digest of digests) {
+        this.manifests.delete(key(repository, digest));
+        this.blobs.delete(key(repository, digest));
+      }
+      return;
+    }
     const gone = new Set<string>(digests);
     for (const digest of digests) this.smallBlobs.delete(digest);
     for (const cache of [this.manifests, this.blobs]) {

@@ -69,7 +69,9 @@ export class Registry {
     this.lists = new Lists(ports, this.facts, { ...options.lists, airGapped: options.airGapped });
     this.unsubscribe = [
       ports.bus.onSignal('tag.moved', ({ repository, tag }) => this.facts.removeTag(repository, tag)),
-      ports.bus.onSignal('content.removed', ({ digests }) => this.facts.removeContents(digests)),
+      ports.bus.onSignal('content.removed', ({ digests, repository }) =>
+        this.facts.removeContents(digests, repository),
+      ),
     ];
   }
 

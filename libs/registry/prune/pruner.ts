@@ -1,0 +1,196 @@
+import { forEach, sleep } from '#async';
+import type { BlobStore } from '#blobs';
+import { type Bus, EVENT_MAJOR } from '#bus';
+import type { Catalog, ClaimRef, Duty, PruneJob, PruneProtection, PruneRule, PruneStep, Pruning } from '#catalog';
+import { type Digest, Failure, type Target } from '#oci';
+import type { Log } from '../ports.js';
+import { leaseKey } from '../pulls/lease-key.js';
+
+export interface PrunerPorts {
+  readonly catalog: Pick<Catalog, 'pruning' | 'duties' | 'pulls'>;
+  readonly blobs: Pick<BlobStore, 'remove'>;
+  readonly bus: Pick<Bus, 'signal'>;
+  readonly log: Log;
+}
+
+export interface PrunerOptions {
+  /** Unique per process life. */
+  readonly worker: string;
+  readonly protection: PruneProtection;
+}
+
+/** Images of one transaction: some ten thousand rows, a fraction of a second. */
+const STEP = 200;
+/** Blobs that are claimed, removed and forgotten together. */
+const BLOBS = 100;
+const REMOVALS = 16;
+const LEASE_MS = 30_000;
+const DUTY = 'prune';
+/** In no catalog: whoever waits for a blob of a real repository sees that this claim is not his. */
+const NOBODY = { upstream: 'prune', path: 'prune' };
+/** A content.removed stays below the megabyte that NATS takes. */
+const DIGESTS_PER_SIGNAL = 2_000;
+
+/**
+ * Carries out prune plans, one at a time in the whole cluster. A step takes images out of their repositories and tells
+ * every gateway; then the bytes that nobody holds any more go, each under the lease that guards its pull: who asks for
+ * it meanwhile is fetched it again afterwards.
+ *
+ *   tags, manifests, who holds what (one transaction) -> content.removed -> lease, bytes, row, lease
+ *
+ * A process that dies leaves a running job and blobs without a holder; `resume` goes on with the one, `sweep` finds the
+ * others.
+ */
+export class Pruner {
+  readonly jobs: Pruning;
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+
+  constructor(
+    private readonly ports: PrunerPorts,
+    private readonly options: PrunerOptions,
+  ) {
+    this.jobs = ports.catalog.pruning;
+  }
+
+  /** Computes what would go and remembers it; changes nothing. */
+  plan(rule: PruneRule, cause: PruneJob['cause']): Promise<PruneJob> {
+    return this.jobs.plan(rule, this.options.protection, cause);
+  }
+
+  /** Begins to carry a plan out, unless another is being carried out anywhere or this one has been before. */
+  async start(id: string): Promise<'started' | 'busy' | 'over'> {
+    const duty = await this.takeDuty();
+    if (!duty) return 'busy';
+    if (await this.jobs.turn(id, 'running')) {
+      this.run(id, duty);
+      return 'started';
+    }
+    await duty.end(false);
+    return 'over';
+  }
+
+  /** Goes on with a job whose process was lost; false when there is none. */
+  async resume(): Promise<boolean> {
+    const { jobs } = this;
+    if (!(await jobs.running())) return false;
+    const duty = await this.takeDuty();
+    if (!duty) return false;
+    // Looked for again: what ran before may have ended when the duty was given up.
+    const job = await jobs.running();
+    if (job) this.run(job.id, duty);
+    else await duty.end(false);
+    return job !== undefined;
+  }
+
+  /** Resolves when the job that runs here has ended; never rejects. */
+  async settled(): Promise<void> {
+    await this.running;
+  }
+
+  /** Drops blobs that no manifest refers to, left by interrupted work; `ms`: not asked for within. How many. */
+  async sweep(ms: number): Promise<number> {
+    const duty = await this.takeDuty();
+    if (!duty) return 0;
+    try {
+      const unheld = await this.jobs.strays(ms, STEP * 10);
+      return await this.removeBlobs(unheld, undefined);
+    } finally {
+      await duty.end(false);
+    }
+  }
+
+  /** Stops between two steps; the job stays running, for `resume`. */
+  async close(): Promise<void> {
+    this.stopping.abort(new Failure('UNAVAILABLE', 'stopping'));
+    await this.settled();
+  }
+
+  private takeDuty(): Promise<Duty | undefined> {
+    return this.ports.catalog.duties.take(DUTY, this.options.worker, LEASE_MS);
+  }
+
+  private run(id: string, duty: Duty): void {
+    const running = this.carryOut(id, duty).finally(() => {
+      if (this.running === running) this.running = undefined;
+    });
+    this.running = running;
+  }
+
+  private async carryOut(id: string, duty: Duty): Promise<void> {
+    const { log } = this.ports;
+    let held = true;
+    const heartbeat = setInterval(() => {
+      duty.renew(LEASE_MS).then(
+        (still) => {
+          held = still;
+        },
+        (error: unknown) => log.warn({ prune: id, error: String(error) }, 'cannot renew the duty to prune'),
+      );
+    }, LEASE_MS / 3);
+    try {
+      log.info({ prune: id }, 'pruning');
+      while (held && !this.stopping.signal.aborted) {
+        const since = performance.now();
+        const step = await this.jobs.step(id, STEP, this.options.protection.servedWithin);
+        if (!step) {
+          await this.jobs.turn(id, 'done');
+          const job = await this.jobs.find(id);
+          log.info({ prune: id, state: job?.state, ...job?.removed }, 'pruned');
+          return;
+        }
+        this.tell(step);
+        await this.removeBlobs(step.unheld, id);
+        // The database and the store belong to those who pull for as long as they did to us.
+        await sleep(performance.now() - since, this.stopping.signal).catch(() => {});
+      }
+    } catch (error) {
+      log.error({ prune: id, error: String(error) }, 'a prune failed');
+      await this.jobs.turn(id, 'failed', Failure.of(error).message).catch(() => {});
+    } finally {
+      clearInterval(heartbeat);
+      await duty.end(false).catch(() => {});
+    }
+  }
+
+  private tell({ contents }: PruneStep): void {
+    for (const { repository, digests } of contents) {
+      for (let from = 0; from < digests.length; from += DIGESTS_PER_SIGNAL) {
+        const some = digests.slice(from, from + DIGESTS_PER_SIGNAL);
+        this.ports.bus.signal('content.removed', { v: EVENT_MAJOR, digests: some, repository });
+      }
+    }
+  }
+
+  /** How many were removed. One that a puller works on stays: it is about to be held again. */
+  private async removeBlobs(digests: readonly Digest[], job: string | undefined): Promise<number> {
+    let removed = 0;
+    for (let from = 0; from < digests.length; from += BLOBS) {
+      const claims = await this.claim(digests.slice(from, from + BLOBS));
+      try {
+        const unheld = await this.jobs.unheld([...claims.keys()]);
+        // The bytes before the rows: a row without bytes is found again, bytes without a row are not.
+        await forEach(unheld, REMOVALS, (digest) => this.ports.blobs.remove(digest));
+        await this.jobs.dropUnheld(unheld, job);
+        removed += unheld.length;
+      } finally {
+        await Promise.all([...claims.values()].map((ref) => this.ports.catalog.pulls.release(ref).catch(() => false)));
+      }
+    }
+    return removed;
+  }
+
+  /** The leases of those blobs that nobody works on. */
+  private async claim(digests: readonly Digest[]): Promise<Map<Digest, ClaimRef>> {
+    const { pulls } = this.ports.catalog;
+    const claims = new Map<Digest, ClaimRef>();
+    await Promise.all(
+      digests.map(async (digest) => {
+        const target: Target = { kind: 'blob', repository: NOBODY, digest };
+        const claim = await pulls.claim(leaseKey(target), target, this.options.worker, LEASE_MS);
+        if (claim.outcome === 'claimed') claims.set(digest, claim.ref);
+      }),
+    );
+    return claims;
+  }
+}
