@@ -6,14 +6,14 @@ import { type Digest, Failure, type Target } from '#oci';
 import type { Log } from '../ports.js';
 import { leaseKey } from '../pulls/lease-key.js';
 
-export interface PrunerPorts {
+interface PrunerPorts {
   readonly catalog: Pick<Catalog, 'pruning' | 'duties' | 'pulls'>;
   readonly blobs: Pick<BlobStore, 'remove'>;
   readonly bus: Pick<Bus, 'signal'>;
   readonly log: Log;
 }
 
-export interface PrunerOptions {
+interface PrunerOptions {
   /** Unique per process life. */
   readonly worker: string;
   readonly protection: PruneProtection;
