@@ -2,15 +2,15 @@ import { z } from 'zod';
 
 // The words of the REST API: one place for validation, types and the OpenAPI document.
 
-const time = z.iso.datetime();
-const bytes = z.int().min(0).meta({ description: 'Bytes.' });
+export const time = z.iso.datetime();
+export const bytes = z.int().min(0).meta({ description: 'Bytes.' });
 /** How times and ages are given. */
 export const AGE = 'A duration such as `30d` or `12h`, or an RFC 3339 time.';
-const digest = z.string().meta({ description: '`sha256:...` or `sha512:...`.' });
+export const digest = z.string().meta({ description: '`sha256:...` or `sha512:...`.' });
 
 /** Schemas that the OpenAPI document names. */
 export const MODELS = new Map<z.ZodType, string>();
-function model<T extends z.ZodType>(id: string, schema: T): T {
+export function model<T extends z.ZodType>(id: string, schema: T): T {
   MODELS.set(schema, id);
   return schema;
 }
@@ -282,82 +282,5 @@ export const Stats = model(
       .object({ '1h': Usage, '24h': Usage, '30d': Usage })
       .meta({ description: 'Of all processes, to five minutes; kept over restarts.' }),
     queue: Queue,
-  }),
-);
-
-const pruned = {
-  images: z.int().meta({ description: 'Images of a repository, as a whole.' }),
-  tags: z.int(),
-  manifests: z.int().meta({ description: 'Manifests that no repository holds any more.' }),
-  blobs: z.int().meta({ description: 'Blobs that no repository holds any more.' }),
-  bytes: bytes.meta({ description: 'Bytes of those manifests and blobs.' }),
-};
-
-export const PruneRule = model(
-  'PruneRule',
-  z
-    .strictObject({
-      pattern: z.string().max(2000).optional().meta({
-        description:
-          'Regular expressions of references, separated by commas, not anchored, or `glob:`. Of an image with several tags only those that match go.',
-      }),
-      unusedFor: z
-        .string()
-        .max(200)
-        .optional()
-        .meta({ description: `Not served since. ${AGE}` }),
-      olderThan: z
-        .string()
-        .max(200)
-        .optional()
-        .meta({ description: `Not stored since. ${AGE}` }),
-      toSize: z
-        .union([z.string().max(50), z.int().min(0)])
-        .optional()
-        .meta({ description: 'What blobs may still take: a size such as `10GiB`. The least recently used go.' }),
-      count: z.int().min(1).optional().meta({ description: 'Images at most, the least recently used first.' }),
-    })
-    .meta({ description: 'Images that all of it holds for; every image when nothing is given.' }),
-);
-
-export const PruneJob = model(
-  'PruneJob',
-  z.object({
-    id: z.string(),
-    cause: z.enum(['request', 'schedule', 'size']).meta({
-      description: 'Asked for, by `pruneConfig`, or by `cache.maxSize`.',
-    }),
-    state: z.enum(['planned', 'running', 'done', 'failed', 'cancelled']),
-    rule: z
-      .object({
-        patterns: z.array(z.string()).optional(),
-        accessedBefore: time.optional(),
-        storedBefore: time.optional(),
-        toSize: bytes.optional(),
-        count: z.int().optional(),
-      })
-      .meta({ description: 'Ages as the moments they meant.' }),
-    createdAt: time,
-    finishedAt: time.optional(),
-    planned: z.object({
-      ...pruned,
-      protected: z.int().meta({
-        description: 'Images that the rule is for and that stay: kept, pinned or served within `cache.protect`.',
-      }),
-      everything: z.boolean().meta({ description: 'Nothing would be left; carried out only with `all`.' }),
-      above: bytes.optional().meta({ description: 'Bytes above `toSize` that protected images keep.' }),
-    }),
-    removed: z.object(pruned).meta({ description: 'So far.' }),
-    error: z.string().optional(),
-  }),
-);
-
-export const PruneImage = model(
-  'PruneImage',
-  z.object({
-    references: z.array(z.string()).meta({ description: 'The tags that go, or the digest of an image without any.' }),
-    digest,
-    whole: z.boolean().meta({ description: 'Whether no other tag names the image.' }),
-    lastAccess: time,
   }),
 );

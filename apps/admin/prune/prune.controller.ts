@@ -3,9 +3,10 @@ import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import type { PruneJob as Job } from '#catalog';
 import { Pruner } from '#registry';
-import { PruneImage, PruneJob, PruneRule, page } from '../api/models.js';
+import { page } from '../api/models.js';
 import { Operation, Valid } from '../api/openapi.js';
 import { BadRequest, Refusal } from '../api/problem.js';
+import { PruneImage, PruneJob, PruneRule } from './models.js';
 import { imageView, jobView, ruleOf } from './views.js';
 
 const id = { id: 'Of the job.' };

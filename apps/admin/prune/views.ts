@@ -1,9 +1,10 @@
 import type { z } from 'zod';
 import { type PruneItem, type PruneJob, type PruneRule, parsePatterns } from '#catalog';
 import { formatRepository } from '#oci';
-import type * as models from '../api/models.js';
+
 import { BadRequest } from '../api/problem.js';
 import { sizeOf, timeOf } from '../api/queries.js';
+import type * as models from './models.js';
 
 /** What a request asks for; throws `BadRequest` naming the parameter. */
 export function ruleOf({ pattern, unusedFor, olderThan, toSize, count }: z.output<typeof models.PruneRule>): PruneRule {

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import type { z } from 'zod';
-import type { PruneImage, PruneJob } from '../../admin/api/models.js';
+import type { PruneImage, PruneJob } from '../../admin/prune/models.js';
 import { type AdminApi, CommandFailure } from '../api.js';
 import { openProgress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
