@@ -60,7 +60,11 @@ function describe({ account }: Exchange, repository: Repository, digest: Digest)
 function planOf(exchange: Exchange, digest: Digest, size: number): Plan | undefined {
   const { req, head } = exchange;
   const known = req.headers['if-none-match'];
-  if (known !== undefined && etagMatches(known, digest)) return { status: 304, headers: headersOf(exchange, digest) };
+  if (known !== undefined && etagMatches(known, digest)) {
+    const headers = blobHeaders(digest, size).slice(4);
+    addOwn(headers, exchange);
+    return { status: 304, headers };
+  }
   const range = head ? undefined : rangeOf(exchange, digest, size);
   if (range === 'unsatisfiable') {
     const body = JSON.stringify({
@@ -70,21 +74,21 @@ function planOf(exchange: Exchange, digest: Digest, size: number): Plan | undefi
     return undefined;
   }
   const span = range ?? { offset: 0, length: size, openEnded: true };
-  const headers = [
-    'content-type',
-    'application/octet-stream',
-    'content-length',
-    String(span.length),
-    ...headersOf(exchange, digest),
-  ];
+  const headers = blobHeaders(digest, span.length);
+  addOwn(headers, exchange);
   if (head || span.length === 0) return { status: 200, headers };
   if (!range) return { status: 200, headers, span };
   headers.push('content-range', `bytes ${span.offset}-${span.offset + span.length - 1}/${size}`);
   return { status: 206, headers, span };
 }
 
-function headersOf(exchange: Exchange, digest: Digest): string[] {
-  const headers = [
+/** What is said of `length` bytes of a blob; the first four describe a body. */
+export function blobHeaders(digest: Digest, length: number): string[] {
+  return [
+    'content-type',
+    'application/octet-stream',
+    'content-length',
+    String(length),
     'docker-content-digest',
     digest,
     'etag',
@@ -94,10 +98,13 @@ function headersOf(exchange: Exchange, digest: Digest): string[] {
     'cache-control',
     'max-age=31536000, immutable',
     ...API_VERSION,
-    ...timingOf(exchange),
   ];
+}
+
+/** What is said of this request alone. */
+function addOwn(headers: string[], exchange: Exchange): void {
+  headers.push(...timingOf(exchange));
   if (exchange.ns !== undefined) headers.push('oci-namespace', exchange.ns);
-  return headers;
 }
 
 /** Undefined for a whole body: no range, one to be ignored, or If-Range about another representation. */

@@ -10,7 +10,7 @@ import { sourceRules } from './source-rules.js';
 import { listRule, tagRules } from './tag-rules.js';
 
 const MANIFEST_MEMORY = 64 * 2 ** 20;
-const BLOB_MEMORY = 32 * 2 ** 20;
+const BLOB_MEMORY = 64 * 2 ** 20;
 const TAG_MEMORY_MS = 2000;
 const NEGATIVE_MS = 5000;
 /** Between two questions about a tag that an upstream does not answer. */

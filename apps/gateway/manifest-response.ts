@@ -1,13 +1,13 @@
+import type { ManifestRecord } from '#catalog';
 import { etagMatches, isDigest } from '#oci';
 import type { ServedManifest } from '#registry';
 import { API_VERSION } from './json-response.js';
 import { timingOf } from './observation.js';
 import type { Exchange } from './pull-api.js';
 
-/** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
-export function sendManifest(exchange: Exchange, reference: string, { manifest, warning }: ServedManifest): void {
-  const { req, res, head, ns, account } = exchange;
-  const headers = [
+/** What is said of a manifest; the first four describe a body. */
+export function manifestHeaders(manifest: ManifestRecord, reference: string): string[] {
+  return [
     'content-type',
     manifest.mediaType,
     'content-length',
@@ -19,8 +19,14 @@ export function sendManifest(exchange: Exchange, reference: string, { manifest, 
     'cache-control',
     isDigest(reference) ? 'max-age=31536000, immutable' : 'no-cache',
     ...API_VERSION,
-    ...timingOf(exchange),
   ];
+}
+
+/** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
+export function sendManifest(exchange: Exchange, reference: string, { manifest, warning }: ServedManifest): void {
+  const { req, res, head, ns, account } = exchange;
+  const headers = manifestHeaders(manifest, reference);
+  headers.push(...timingOf(exchange));
   if (ns !== undefined) headers.push('oci-namespace', ns);
   if (warning !== undefined) headers.push('warning', `299 - "${warning}"`);
   account.digest = manifest.digest;

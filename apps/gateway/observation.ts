@@ -1,6 +1,6 @@
 import { type Digest, type Failure, formatRepository, type Repository } from '#oci';
 import type { AccessTimes, Log, ServedManifest } from '#registry';
-import type { Traffic } from '#telemetry';
+import type { Counters, Kind, Traffic } from '#telemetry';
 import type { Exchange } from './pull-api.js';
 
 /** As nginx counts it. */
@@ -39,6 +39,12 @@ export function timingOf({ timed, account }: Exchange): string[] {
   return ['server-timing', parts.join(', ')];
 }
 
+/** Where the hits of one upstream and kind are counted. */
+export interface Tally {
+  readonly kind: Kind;
+  readonly counters: Counters;
+}
+
 /** Counts, dates and logs what was answered. Synchronous and cheap: it runs on every warm hit. */
 export class Observation {
   constructor(
@@ -46,7 +52,7 @@ export class Observation {
     private readonly accesses: AccessTimes,
     private readonly log: Log,
     /** Whether hits are worth a line too. */
-    private readonly verbose: boolean,
+    readonly verbose: boolean,
   ) {}
 
   /** The answer was handed over. */
@@ -68,6 +74,22 @@ export class Observation {
       if (digest !== undefined) this.accesses.note(repository, digest);
     }
     if (this.verbose || (kind !== undefined && !hit)) this.line(exchange, statusCode, hit ? 'debug' : 'info');
+  }
+
+  tallyOf(kind: Kind, { upstream }: Repository): Tally {
+    return { kind, counters: this.traffic.of(upstream, kind) };
+  }
+
+  /** A hit was answered from memory within `ms`; its access is told apart, and not every time. */
+  recalled({ kind, counters }: Tally, bytes: number, ms: number): void {
+    this.count(200);
+    counters.hits++;
+    counters.bytesServed += bytes;
+    this.traffic.observe(kind, 'hit', ms / 1000);
+  }
+
+  accessed(repository: Repository, digest: Digest): void {
+    this.accesses.note(repository, digest);
   }
 
   /** The request was refused, or its answer was cut. */

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Failure, isApiPath, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
-import { type Log, namesFor, Registry, type RequestContext, resolveSource, type SourceRules } from '#registry';
+import {
+  type Asked,
+  type Log,
+  namesFor,
+  Registry,
+  type RequestContext,
+  resolveSource,
+  type SourceRules,
+} from '#registry';
 import { sendBlob, sendBlobBytes } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
@@ -10,6 +18,7 @@ import { sendManifest } from './manifest-response.js';
 import type { Account, Observation } from './observation.js';
 import type { PublicAddress } from './public-address.js';
 import { refuseMethod } from './refused-method.js';
+import { WarmAnswers } from './warm-answers.js';
 
 /** One request as the responses need it. */
 export interface Exchange {
@@ -61,13 +70,17 @@ export function leaving(res: ServerResponse): AbortSignal {
 export class PullApi {
   private readonly prefix = randomBytes(4).toString('hex');
   private count = 0;
+  private readonly warm: WarmAnswers;
 
   constructor(
     private readonly registry: Registry,
     private readonly options: PullApiOptions,
-  ) {}
+  ) {
+    this.warm = new WarmAnswers(registry, options.observation);
+  }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
+    if (this.warm.answer(req, res)) return;
     const exchange: Exchange = {
       req,
       res,
@@ -109,14 +122,22 @@ export class PullApi {
         exchange.account.kind = 'manifest';
         exchange.account.repository = repository;
         exchange.account.reference = route.reference;
-        const recalled = this.registry.recall(repository, route.reference);
-        if (recalled) return void sendManifest(exchange, route.reference, { manifest: recalled, origin: 'hit' });
+        const asked = this.registry.asked(repository, route.reference);
+        const recalled = this.registry.recall(asked);
+        if (recalled) {
+          this.learn(exchange, 'manifest', asked);
+          return void sendManifest(exchange, route.reference, { manifest: recalled, origin: 'hit' });
+        }
         return this.manifest(exchange, repository, route.reference);
       }
       case 'blob': {
         const repository = this.source(exchange, route.name, route.ns);
-        const recalled = this.registry.recallBlob(repository, route.digest);
-        if (recalled) return void sendBlobBytes(exchange, repository, route.digest, recalled);
+        const asked = this.registry.asked(repository, route.digest);
+        const recalled = this.registry.recallBlob(asked);
+        if (recalled) {
+          this.learn(exchange, 'blob', asked);
+          return void sendBlobBytes(exchange, repository, route.digest, recalled);
+        }
         return sendBlob(exchange, repository, route.digest, this.registry);
       }
       default:
@@ -148,6 +169,10 @@ export class PullApi {
     exchange.account.outcome = served.origin;
     if (served.source) exchange.account.source = served.source;
     sendManifest(exchange, reference, served);
+  }
+
+  private learn({ req, ns }: Exchange, kind: 'manifest' | 'blob', asked: Asked): void {
+    if (req.headers['x-registry'] === undefined) this.warm.learn(req.url!, kind, asked, ns);
   }
 
   private source(exchange: Exchange, name: string, ns: string | undefined): Repository {

@@ -4,4 +4,4 @@ export { Metrics } from './metrics/metrics.js';
 export type { About } from './metrics/process.js';
 export { NestLogger } from './nest-logger.js';
 export { meterRelay, PullCounters } from './pull-counters.js';
-export { Traffic, UsageBook } from './traffic.js';
+export { type Counters, type Kind, Traffic, UsageBook } from './traffic.js';

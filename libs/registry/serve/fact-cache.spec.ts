@@ -1,6 +1,5 @@
-import type { Digest } from '#oci';
-import { Failure } from '#oci';
-import { FactCache } from './fact-cache.js';
+import { type Digest, Failure, type Repository } from '#oci';
+import { asked, FactCache } from './fact-cache.js';
 
 const repository = { upstream: 'docker.io', path: 'library/alpine' };
 const digest = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}` as Digest;
@@ -49,4 +48,59 @@ describe('FactCache', () => {
     facts.removeTag(repository, 'v1');
     expect(facts.no(repository, 'v1')).toBeUndefined();
   });
+});
+
+const HERE: Repository = { upstream: 'docker.io', path: 'team/here' };
+const open = () =>
+  new FactCache({ manifestBytes: 10_000, blobBytes: 10_000, tagTtl: 2000, negativeTtl: 1000, retryAfter: 1000 });
+
+afterEach(() => jest.restoreAllMocks());
+
+describe('a tag', () => {
+  const at = asked(HERE, 'v1').key;
+
+  it.each([
+    [1, 1001],
+    [2000, 3000],
+  ])('is believed %d ms later, and older by as much', (later, age) => {
+    const facts = open();
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(5000);
+    facts.addTag(HERE, 'v1', { digest: digest(1), age: 1000 });
+    clock.mockReturnValue(5000 + later);
+    expect(facts.tagAt(at)).toEqual({ digest: digest(1), age, key: asked(HERE, digest(1)).key });
+    expect(facts.tag(HERE, 'v1')).toMatchObject({ age });
+  });
+
+  it.each([2001, -1])('is asked for again %d ms later', (later) => {
+    const facts = open();
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(5000);
+    facts.addTag(HERE, 'v1', { digest: digest(1), age: 0 });
+    clock.mockReturnValue(5000 + later);
+    expect(facts.tagAt(at)).toBeUndefined();
+    clock.mockReturnValue(5000);
+    expect(facts.tagAt(at)).toBeUndefined();
+  });
+});
+
+it('gives the bytes of a blob only to a repository that holds it', () => {
+  const facts = open();
+  facts.addBlob(HERE, digest(1), 3);
+  facts.addBlobBytes(digest(1), Buffer.from('abc'));
+  expect(facts.blobBytesAt(asked(HERE, digest(1)).key, digest(1))?.toString()).toBe('abc');
+  const there = asked({ ...HERE, path: 'team/there' }, digest(1));
+  expect(facts.blobBytesAt(there.key, digest(1))).toBeUndefined();
+});
+
+it('forgets content that was removed, and tags that meant it', () => {
+  const facts = open();
+  facts.addManifest(HERE, { digest: digest(1), mediaType: 'x/y', bytes: Buffer.alloc(1) });
+  facts.addTag(HERE, 'v1', { digest: digest(1), age: 0 });
+  facts.addTag(HERE, 'v2', { digest: digest(2), age: 0 });
+  facts.addBlob(HERE, digest(3), 3);
+  facts.addBlobBytes(digest(3), Buffer.alloc(3));
+  facts.removeContents([digest(1), digest(3)]);
+  expect(facts.manifest(HERE, digest(1))).toBeUndefined();
+  expect(facts.tag(HERE, 'v1')).toBeUndefined();
+  expect(facts.tag(HERE, 'v2')).toMatchObject({ digest: digest(2) });
+  expect(facts.blobBytes(HERE, digest(3))).toBeUndefined();
 });

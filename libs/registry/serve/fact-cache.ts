@@ -18,6 +18,20 @@ export interface FactCacheOptions {
 /** A tag as this process remembers it: `age` was right at `at` (epoch ms). */
 interface RememberedTag extends TagRecord {
   readonly at: number;
+  /** Of the manifest. */
+  readonly key: string;
+}
+
+/** Content or a tag of a repository, with its key made once for the many requests that ask for it. */
+export interface Asked {
+  readonly repository: Repository;
+  /** Tag or digest. */
+  readonly reference: string;
+  readonly key: string;
+}
+
+export function asked(repository: Repository, reference: string): Asked {
+  return { repository, reference, key: key(repository, reference) };
 }
 
 /**
@@ -33,7 +47,7 @@ export class FactCache {
   private readonly asked: LRUCache<string, true>;
   private readonly troubles: LRUCache<string, FailureRecord>;
 
-  constructor(options: FactCacheOptions) {
+  constructor(private readonly options: FactCacheOptions) {
     this.manifests = new LRUCache({
       maxSize: options.manifestBytes,
       // A record costs more than its bytes.
@@ -43,7 +57,8 @@ export class FactCache {
       maxSize: options.blobBytes,
       sizeCalculation: (bytes) => bytes.length + 256,
     });
-    this.tags = new LRUCache({ max: 100_000, ttl: options.tagTtl });
+    // Without its time to live: the cache would set a timer for every millisecond in which it is asked.
+    this.tags = new LRUCache({ max: 100_000 });
     this.noes = new LRUCache({ max: 10_000, ttl: options.negativeTtl });
     this.asked = new LRUCache({ max: 10_000, ttl: options.retryAfter });
     this.troubles = new LRUCache({ max: 10_000, ttl: options.retryAfter });
@@ -51,6 +66,10 @@ export class FactCache {
 
   manifest(repository: Repository, digest: Digest): ManifestRecord | undefined {
     return this.manifests.get(key(repository, digest));
+  }
+
+  manifestAt(key: string): ManifestRecord | undefined {
+    return this.manifests.get(key);
   }
 
   addManifest(repository: Repository, manifest: ManifestRecord): void {
@@ -67,7 +86,11 @@ export class FactCache {
 
   /** The whole blob, if this repository holds it. */
   blobBytes(repository: Repository, digest: Digest): Buffer | undefined {
-    return this.blobs.has(key(repository, digest)) ? this.smallBlobs.get(digest) : undefined;
+    return this.blobBytesAt(key(repository, digest), digest);
+  }
+
+  blobBytesAt(key: string, digest: Digest): Buffer | undefined {
+    return this.blobs.has(key) ? this.smallBlobs.get(digest) : undefined;
   }
 
   addBlobBytes(digest: Digest, bytes: Buffer): void {
@@ -81,12 +104,22 @@ export class FactCache {
 
   /** With `age` as of now, in ms. */
   tag(repository: Repository, name: string): TagRecord | undefined {
-    const tag = this.tags.get(key(repository, name));
-    return tag && { digest: tag.digest, age: tag.age + Date.now() - tag.at };
+    return this.tagAt(key(repository, name));
   }
 
-  addTag(repository: Repository, name: string, tag: TagRecord): void {
-    this.tags.set(key(repository, name), { ...tag, at: Date.now() });
+  /** As `tag`, and the key of its manifest. */
+  tagAt(key: string): (TagRecord & Pick<RememberedTag, 'key'>) | undefined {
+    const tag = this.tags.get(key);
+    if (tag === undefined) return undefined;
+    const since = Date.now() - tag.at;
+    // A clock that was set back must not make a tag live for ever.
+    if (since <= this.options.tagTtl && since >= 0) return { digest: tag.digest, age: tag.age + since, key: tag.key };
+    this.tags.delete(key);
+    return undefined;
+  }
+
+  addTag(repository: Repository, name: string, { digest, age }: TagRecord): void {
+    this.tags.set(key(repository, name), { digest, age, at: Date.now(), key: key(repository, digest) });
   }
 
   removeTag(repository: Repository, name: string): void {

@@ -6,7 +6,7 @@ import { type Digest, Failure, type FailureRecord, isDigest, type Repository } f
 import type { Log } from '../ports.js';
 import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
-import { FactCache, type FactCacheOptions } from './fact-cache.js';
+import { type Asked, asked, FactCache, type FactCacheOptions } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
 import { Lists } from './lists.js';
 import { type Lookups, SharedLookups } from './shared-lookups.js';
@@ -75,12 +75,18 @@ export class Registry {
     ];
   }
 
+  /** What `recall` and `recallBlob` are asked with; may be kept. */
+  asked(repository: Repository, reference: string): Asked {
+    return asked(repository, reference);
+  }
+
   /** A manifest from this process's memory, without a promise: nearly every request of a warm cache. */
-  recall(repository: Repository, reference: string): ManifestRecord | undefined {
-    if (isDigest(reference)) return this.facts.manifest(repository, reference);
-    const tag = this.facts.tag(repository, reference);
+  recall({ repository, reference, key }: Asked): ManifestRecord | undefined {
+    // No tag has a colon, every digest has one.
+    if (reference.includes(':')) return this.facts.manifestAt(key);
+    const tag = this.facts.tagAt(key);
     if (!tag || this.freshness(repository, reference, tag.age) !== 'fresh') return undefined;
-    return this.facts.manifest(repository, tag.digest);
+    return this.facts.manifestAt(tag.key);
   }
 
   /** Rejects with the Failure that the client is to see (WIRE A94). */
@@ -115,8 +121,8 @@ export class Registry {
   }
 
   /** A small blob from this process's memory, without a promise. */
-  recallBlob(repository: Repository, digest: Digest): Buffer | undefined {
-    return this.facts.blobBytes(repository, digest);
+  recallBlob({ reference, key }: Asked): Buffer | undefined {
+    return this.facts.blobBytesAt(key, reference as Digest);
   }
 
   close(): void {
