@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { eventually } from '../../support/eventually.js';
 import { MEDIA_TYPES } from '../../support/upstream/index.js';
 import { absent, INDEX, type Wire } from './wire.js';
 
@@ -126,7 +127,8 @@ export function manifests(wire: Wire): void {
       expect((await ask('/v2/untagged/manifests/v1')).status).toBe(200);
       wire.upstream.content.removeTag('untagged', 'v1');
       wire.upstream.faults.add({ path: /untagged/, status: 404 });
-      expect((await ask('/v2/untagged/manifests/v1')).status).toBe(404);
+      // A machine that is too slow for the upstream's word within its bound serves the cached one, with a Warning.
+      await eventually(async () => expect((await ask('/v2/untagged/manifests/v1')).status).toBe(404));
       expect((await ask(`/v2/untagged/manifests/${root.digest}`)).status).toBe(200);
     });
 
