@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type ServerResponse } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { eventually } from '../../test/support/eventually.js';
 import { RawConnection } from '../../test/support/raw.js';
 import { type Certificates, makeCertificates } from '../../test/support/upstream/index.js';
 import { sendFailure } from './failure-response.js';
@@ -45,6 +46,47 @@ describe('plain', () => {
     connection.send(`GET /v2/ HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(100_000)}\r\n\r\n`);
     expect((await connection.answer()).status).toBe(431);
     await connection.closed();
+  });
+});
+
+describe('bytes that are no HTTP behind a request', () => {
+  let answers: ServerResponse[];
+  const held = new GatewayServer({ handle: (_, res) => void answers.push(res) } as PullApi, log);
+  let connection: RawConnection;
+  let port: number;
+  beforeAll(async () => {
+    port = await held.listen(0, '127.0.0.1');
+  });
+  beforeEach(async () => {
+    answers = [];
+    connection = await RawConnection.open(`http://127.0.0.1:${port}`);
+  });
+  afterAll(() => held.stop(100));
+  const one = 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n';
+  const begin = async (count: number) => {
+    await eventually(async () => expect(answers).toHaveLength(count));
+    for (const res of answers) res.writeHead(200, ['content-length', '8']).write('half');
+  };
+
+  it('are refused after the answers under way, never inside one', async () => {
+    connection.send(one + one);
+    await begin(2);
+    connection.send('\0\r\n\r\n');
+    // Twice, so that what comes behind is read as well if anything is.
+    connection.send('\0\r\n\r\n');
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const res of answers) res.end('half');
+    for (const _ of answers) expect((await connection.answer()).body.toString()).toBe('halfhalf');
+    expect((await connection.answer()).status).toBe(400);
+    expect((await connection.closed()).length).toBe(0);
+  });
+
+  it('are nothing after Connection: close', async () => {
+    connection.send(`GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n${one}`);
+    await begin(1);
+    answers[0]!.end('half');
+    expect((await connection.answer()).body.toString()).toBe('halfhalf');
+    expect((await connection.closed()).length).toBe(0);
   });
 });
 

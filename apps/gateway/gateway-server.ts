@@ -19,6 +19,12 @@ const HTTP = {
 const TOO_LONG = parserAnswer('431 Request Header Fields Too Large', 'the request headers are too long');
 const UNREADABLE = parserAnswer('400 Bad Request', 'the request is no HTTP');
 
+const refusals: ReadonlyMap<string, string> = new Map([
+  ['HPE_HEADER_OVERFLOW', TOO_LONG],
+  // After a request that said `Connection: close`; it has its answer.
+  ['HPE_CLOSED_CONNECTION', ''],
+]);
+
 /** What is answered to bytes that Node's parser refuses; no request ever comes of them. */
 function parserAnswer(status: string, message: string): string {
   const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message, detail: null }] });
@@ -29,6 +35,29 @@ function parserAnswer(status: string, message: string): string {
 /** With `verify`, clients need a certificate that `ca` (or the system) signed. */
 export interface TlsFiles extends CertificateFiles {
   readonly verify: boolean;
+}
+
+/**
+ * Ends a connection whose bytes are no HTTP. The answers to what came before them are finished first: the refusal would
+ * else stand in the middle of one, for its client bytes like any other.
+ */
+function refuse(
+  error: NodeJS.ErrnoException,
+  socket: Socket & { readonly _httpMessage?: ServerResponse | null },
+): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  // Node reports everything that it reads from now on.
+  socket.pause();
+  const end = () => {
+    // The answer under way, by the name that Node's own refusal knows it by.
+    const answer = socket._httpMessage;
+    if (answer) answer.once('finish', end);
+    else if (socket.writable) socket.end(refusals.get(error.code ?? '') ?? UNREADABLE);
+  };
+  end();
 }
 
 interface TlsOptions extends TlsFiles {
@@ -67,10 +96,7 @@ export class GatewayServer {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
     });
-    this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-      if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-      socket.end(error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE);
-    });
+    this.server.on('clientError', refuse);
   }
 
   async listen(port: number, host: string): Promise<number> {
