@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { ConfigError, FLAGS, formatProblem, jsonSchema, load, ROLES, type Role } from '#config';
+import { addCompletion } from './completion.js';
 import { flagsOf, optionOf } from './flags.js';
 import { type Surroundings, serve } from './serve.js';
 import { addServerCommands } from './server-commands.js';
@@ -77,6 +78,8 @@ function createProgram(around: Surroundings, finish: (code: number) => void): Co
     .command('schema')
     .description('Print the JSON schema of the configuration file')
     .action(() => around.out(`${JSON.stringify(jsonSchema(), null, 2)}\n`));
+
+  addCompletion(program, around);
   return program;
 }
 
