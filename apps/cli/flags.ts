@@ -13,3 +13,10 @@ export function flagsOf(options: Readonly<Record<string, unknown>>) {
     flagNames: Object.fromEntries(given.map(({ key, syntax }) => [key, syntax.split(' ')[0]!])),
   };
 }
+
+export function patternOption(): Option {
+  return new Option(
+    '--pattern <patterns>',
+    'only references that match: regular expressions, separated by commas, not anchored, or glob:...',
+  );
+}

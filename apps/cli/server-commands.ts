@@ -2,7 +2,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Config, FLAGS, load } from '#config';
 import { parsePlatform } from '#oci';
 import type { AdminApi } from './api.js';
-import { flagsOf, optionOf } from './flags.js';
+import { addCare } from './care-commands.js';
+import { flagsOf, optionOf, patternOption } from './flags.js';
 import { type OutputFormat, outputOption } from './output.js';
 import type { Surroundings } from './serve.js';
 
@@ -21,7 +22,7 @@ type Work<O> = (
   signal: AbortSignal,
 ) => Promise<number>;
 
-type Add = <O>(name: string, description: string, startable: boolean, work: Work<O>) => Command;
+export type Add = <O>(name: string, description: string, startable: boolean, work: Work<O>) => Command;
 
 /** Adds the commands that speak to a server. */
 export function addServerCommands(program: Command, around: Surroundings, finish: (code: number) => void): void {
@@ -136,6 +137,7 @@ export function addServerCommands(program: Command, around: Surroundings, finish
     .addOption(outputOption());
 
   addPrune(add, around);
+  addCare(add, around);
 }
 
 function addPrune(add: Add, around: Surroundings): void {
@@ -223,13 +225,6 @@ function platformOption(description: string): Option {
         throw new InvalidArgumentError('Expected os/architecture, such as linux/amd64, or all.');
     return [...(before ?? []), ...names];
   });
-}
-
-function patternOption(): Option {
-  return new Option(
-    '--pattern <patterns>',
-    'only references that match: regular expressions, separated by commas, not anchored, or glob:...',
-  );
 }
 
 function flag(key: string) {

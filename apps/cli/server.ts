@@ -13,11 +13,15 @@ import { type Logger, NestLogger } from '#telemetry';
 import { AdminModule } from '../admin/admin.module.js';
 import { serveDocs } from '../admin/api/openapi.js';
 import { ExchangeModule } from '../admin/exchange/exchange.module.js';
+import { JournalModule } from '../admin/journal/journal.module.js';
+import { JournalService } from '../admin/journal/journal.service.js';
 import { PreloadModule } from '../admin/preload/preload.module.js';
 import { PreloadService } from '../admin/preload/preload.service.js';
 import { KeepingService } from '../admin/prune/keeping.service.js';
 import { PruneModule } from '../admin/prune/prune.module.js';
 import { serveUi } from '../admin/ui.js';
+import { VerifyModule } from '../admin/verify/verify.module.js';
+import { VerifyService } from '../admin/verify/verify.service.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { PullerModule } from '../puller/puller.module.js';
@@ -55,10 +59,14 @@ export async function startServer(config: Config, options: StartOptions): Promis
   let relayUrl = '';
   const about = { version: readVersion().version, role, stack: config.stack };
   const imports: DynamicModule[] = [AdminModule.for(config, stack, logger, about)];
-  if (has('admin')) {
-    imports.push(PreloadModule.for(config, stack, logger), ExchangeModule.for(config, stack, logger));
-    imports.push(PruneModule.for(config, stack, logger, keeping));
-  }
+  if (has('admin'))
+    imports.push(
+      PreloadModule.for(config, stack, logger),
+      ExchangeModule.for(config, stack, logger),
+      PruneModule.for(config, stack, logger, keeping),
+      VerifyModule.for(config, stack, logger),
+      JournalModule.for(config, stack, logger),
+    );
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
   class ServerModule {}
@@ -77,7 +85,10 @@ export async function startServer(config: Config, options: StartOptions): Promis
   const relay = worker && config.stack === 'distributed' ? app.get(RelayServer) : undefined;
   const sidePorts: Server[] = [];
   const closeAll = async () => {
-    if (has('admin')) await Promise.all([app.get(PreloadService).stop(), app.get(KeepingService).stop()]);
+    if (has('admin')) {
+      const background = [PreloadService, KeepingService, VerifyService, JournalService];
+      await Promise.all(background.map((service) => app.get<{ stop(): Promise<void> }>(service).stop()));
+    }
     await gateway?.stop(GRACE_MS);
     if (gateway) {
       app.get(Registry).close();

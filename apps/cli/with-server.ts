@@ -113,6 +113,9 @@ function quiet(config: Config): Config {
     relay: { ...config.relay, port: 0, advertise: { ...config.relay.advertise, port: 0 } },
     preloadImages: undefined,
     preload: { images: [] },
+    verify: { ...config.verify, atStart: false },
+    // The process ends long before.
+    journal: { every: 30 * 24 * 3_600_000 },
     watch: [],
   };
 }

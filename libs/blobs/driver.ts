@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from '#oci';
-import type { Sink, Span } from './port.js';
+import type { Sink, Span, StoredBlob } from './port.js';
 import type { SpoolFile } from './spool.js';
 
 /**
@@ -10,7 +10,8 @@ export interface BlobDriver {
   stat(digest: Digest): Promise<{ size: number } | undefined>;
   read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
   remove(digest: Digest): Promise<void>;
-  list(): AsyncIterable<{ digest: Digest; size: number }>;
+  /** In the order that `BlobStore.list` promises. */
+  list(): AsyncIterable<StoredBlob>;
   /** Starts moving one blob out of its spool file. Does no I/O of its own yet. */
   upload(digest: Digest, spool: SpoolFile, size?: number): Upload;
   /** Removes unfinished uploads older than the bound that are not this process's; how many. */

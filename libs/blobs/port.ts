@@ -24,8 +24,8 @@ export interface BlobStore {
   ingest(digest: Digest, options?: IngestOptions): Promise<Ingest>;
   /** Removes a committed blob; not an error when absent. Open reads finish, or fail with BLOB_UNKNOWN. */
   remove(digest: Digest): Promise<void>;
-  /** Every committed blob. */
-  list(): AsyncIterable<{ digest: Digest; size: number }>;
+  /** Every committed blob, sha256 before sha512, each in the order of the hash. */
+  list(): AsyncIterable<StoredBlob>;
   /**
    * Removes spool files that were not written to for `olderThanMs` and multipart uploads begun `uploadsOlderThanMs` ago (the
    * same by default) that no living ingest of this process owns; how many.
@@ -42,6 +42,14 @@ export interface BlobStore {
   ping(): Promise<void>;
   /** Aborts living ingests and frees sockets. */
   close(): Promise<void>;
+}
+
+export interface StoredBlob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** When it was written, by the store's clock. */
+  readonly storedAt: Date;
 }
 
 /**

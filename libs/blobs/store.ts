@@ -6,7 +6,7 @@ import type { BlobDriver } from './driver.js';
 import { storeFailure } from './failures.js';
 import { isCode } from './file.js';
 import { VerifiedIngest } from './ingest.js';
-import type { BlobStore, Ingest, IngestOptions, Sink, Span } from './port.js';
+import type { BlobStore, Ingest, IngestOptions, Sink, Span, StoredBlob } from './port.js';
 import { SpoolFile } from './spool.js';
 
 /** The rules of a blob store over any driver: ingests with their spool files, and failures clients may see. */
@@ -42,7 +42,7 @@ export class VerifiedBlobStore implements BlobStore {
     await this.driver.remove(digest).catch(fail);
   }
 
-  async *list(): AsyncIterable<{ digest: Digest; size: number }> {
+  async *list(): AsyncIterable<StoredBlob> {
     try {
       yield* this.driver.list();
     } catch (error) {

@@ -1,4 +1,5 @@
 export * from './duties.js';
+export * from './holdings.js';
 export * from './inventory.js';
 export * from './patterns.js';
 export * from './port.js';

@@ -1,5 +1,6 @@
 import type { Descriptor, Digest, FailureRecord, Page, PageQuery, Repository, Target } from '#oci';
 import type { DutyRoster } from './duties.js';
+import type { Holdings } from './holdings.js';
 import type { Inventory } from './inventory.js';
 import type { Pruning } from './pruning.js';
 import type { UsageLedger } from './usage.js';
@@ -108,6 +109,7 @@ export interface Catalog {
   readonly pulls: PullLedger;
   readonly upstreams: UpstreamLedger;
   readonly inventory: Inventory;
+  readonly holdings: Holdings;
   readonly usage: UsageLedger;
   readonly duties: DutyRoster;
   readonly pruning: Pruning;

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BlobStore } from '#blobs';
-import { createFsBlobStore, createS3BlobStore } from '#blobs/adapters';
+import type { BlobStore, Notes } from '#blobs';
+import { createFsBlobStore, createFsNotes, createS3BlobStore, createS3Notes } from '#blobs/adapters';
 import type { Bus } from '#bus';
 import {
   connectJetStream,
@@ -14,7 +14,7 @@ import {
 import type { Catalog, PoolState } from '#catalog';
 import { connectCatalog, lockDirectory, migrate, startEmbeddedPostgres } from '#catalog/adapters';
 import type { Config, Role } from '#config';
-import { type Log, type Relays, Transfers, UpstreamStates } from '#registry';
+import { Journal, journaled, type Log, type Relays, Transfers, UpstreamStates } from '#registry';
 import { HttpRelays } from '#relay';
 import { meterUpstream, PullCounters, Traffic, UsageBook } from '#telemetry';
 import type { Upstream } from '#upstream';
@@ -26,6 +26,8 @@ import { openUpstream } from './open-upstream.js';
 export interface Stack {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
+  /** Where the journal of the catalog is kept. */
+  readonly notes: Notes;
   readonly bus: Bus;
   readonly upstream: Upstream;
   readonly upstreams: UpstreamStates;
@@ -50,6 +52,8 @@ export interface Stack {
 
 /** Milliseconds between two writes of the counters that all processes share. */
 const USAGE_EVERY_MS = 10_000;
+/** Milliseconds of facts that a killed process takes with it from the journal, until the next snapshot. */
+const JOURNAL_EVERY_MS = 10_000;
 
 /** The one place that knows which stack runs: decides by what is configured, connects in the background. */
 export function openStack(config: Config, role: Role, log: Log): Stack {
@@ -62,10 +66,14 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
   }
 
   let connected: Catalog | undefined;
-  let hop: string | undefined;
+  let installation: string | undefined;
+  const hop = () => (installation === undefined ? undefined : `1.1 ociregistry-${installation}`);
+  const notes = openNotes(config);
+  const journal = new Journal(notes, () => catalog.installation(), log, JOURNAL_EVERY_MS);
   const catalog = standIn<Catalog>('PostgreSQL', () => connected, [
     'pulls',
     'inventory',
+    'holdings',
     'upstreams',
     'usage',
     'duties',
@@ -75,8 +83,8 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     'PostgreSQL',
     async () => {
       const opened = await openCatalog(config, role, log, closers);
-      hop = `1.1 ociregistry-${await opened.installation()}`;
-      return opened;
+      installation = await opened.installation();
+      return journaled(opened, journal);
     },
     log,
     stopping.signal,
@@ -88,7 +96,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
   const traffic = new Traffic();
   const usage = new UsageBook(traffic, catalog.usage, log, USAGE_EVERY_MS);
   const client = openUpstream(config, log, {
-    hop: () => hop,
+    hop,
     onPaused: (host, pause) => upstreams.paused(host, pause),
     onFailing: (host, until) => upstreams.failing(host, until),
   });
@@ -146,12 +154,13 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     bus,
     upstream,
     upstreams,
-    hop: () => hop,
+    hop,
     transfers,
     traffic,
     pulls: new PullCounters(),
     pool: () => connected?.pool(),
     relays,
+    notes,
     ready,
     strategy,
     dependencies: [
@@ -162,7 +171,8 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     async close() {
       stopping.abort(new Error('stopping'));
       upstreams.close();
-      await usage.close();
+      await Promise.all([usage.close(), journal.close()]);
+      notes.close();
       await Promise.allSettled([upstream.close(), blobs.close()]);
       // The catalog's server goes after its clients.
       for (const close of closers.reverse())
@@ -199,4 +209,8 @@ function openBlobs(config: Config): BlobStore {
   const { s3, filesystem } = config.blobs;
   if (s3) return createS3BlobStore({ ...s3, spoolPath: config.spool.path });
   return createFsBlobStore({ path: filesystem!.path });
+}
+
+function openNotes({ blobs: { s3, filesystem } }: Config): Notes {
+  return s3 ? createS3Notes(s3) : createFsNotes({ path: filesystem!.path });
 }

@@ -14,6 +14,8 @@ interface CommandOptions {
   readonly input?: string | Buffer;
   /** Sent a signal as soon as this stands in what it printed. */
   readonly interruptAt?: RegExp;
+  /** Sent a signal when this resolves. */
+  readonly interruptAfter?: () => Promise<unknown>;
 }
 
 /** Runs `ociregistry`, built, to its end; not on a terminal. */
@@ -27,6 +29,7 @@ export function ociregistry(args: readonly string[], options: CommandOptions = {
     };
     child.stdout.on('data', keep('out'));
     child.stderr.on('data', keep('err'));
+    options.interruptAfter?.().then(() => child.kill('SIGINT'), reject);
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...text }));
     child.stdin.on('error', () => {});

@@ -14,6 +14,10 @@ export interface StoredBlobs {
   replace(digest: string, bytes: Buffer): Promise<void>;
   /** Multipart uploads that nobody has completed. */
   unfinished(): Promise<string[]>;
+  /** The journal beside the blobs: names of its segments. */
+  segments(): Promise<string[]>;
+  /** Overwrites a segment. */
+  writeSegment(name: string, bytes: Buffer): Promise<void>;
 }
 
 export const BUCKET = 'ociregistry';
@@ -31,6 +35,13 @@ export function filesOf(directory: string): StoredBlobs {
     truncate: async (digest, size) => truncateSync(file(digest), size),
     replace: async (digest, bytes) => writeFileSync(file(digest), bytes),
     unfinished: async () => [],
+    segments: async () =>
+      existsSync(join(directory, 'journal'))
+        ? (readdirSync(join(directory, 'journal'), { recursive: true }) as string[]).filter((name) =>
+            name.endsWith('.gz'),
+          )
+        : [],
+    writeSegment: async (name, bytes) => writeFileSync(join(directory, 'journal', name), bytes),
   };
 }
 
@@ -53,6 +64,13 @@ export function objectsOf({ port, accessKey, secretKey, region }: S3Service): St
       const { uploads } = await client.listIncompleteUploadsQuery(BUCKET, '', '', '', '');
       return uploads.map(({ key }) => key);
     },
+    segments: async () => {
+      const names: string[] = [];
+      for await (const { name } of client.listObjectsV2(BUCKET, 'journal/', true))
+        names.push(String(name).slice('journal/'.length));
+      return names;
+    },
+    writeSegment: async (name, bytes) => void (await client.putObject(BUCKET, `journal/${name}`, bytes)),
   };
 }
 
@@ -97,5 +115,19 @@ export async function whileLocked<T>(url: string, table: string, work: (unlock: 
     return await work(async () => void (await client.query('COMMIT')));
   } finally {
     await client.end().catch(() => {});
+  }
+}
+
+/** Makes the database anew, while nobody is connected. */
+export async function emptyDatabase(url: string): Promise<void> {
+  const { pathname } = new URL(url);
+  const name = pathname.slice(1);
+  const client = new PgClient({ connectionString: url.replace(pathname, '/postgres') });
+  await client.connect();
+  try {
+    await client.query(`DROP DATABASE ${name} WITH (FORCE)`);
+    await client.query(`CREATE DATABASE ${name}`);
+  } finally {
+    await client.end();
   }
 }

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { BUCKET, embeddedPid, embeddedUrl, filesOf, objectsOf, type StoredBlobs } from './inside.js';
+import { BUCKET, embeddedPid, embeddedUrl, emptyDatabase, filesOf, objectsOf, type StoredBlobs } from './inside.js';
 import { freePort, startNats, startPostgres, startS3 } from './services/index.js';
 
 const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
@@ -122,6 +122,10 @@ export interface Installation {
   readonly stored: StoredBlobs;
   readonly spools: readonly string[];
   restartAll(): Promise<void>;
+  /** Every server process, and the admin's where there is one. */
+  processes(): Promise<readonly ServerProcess[]>;
+  /** With all processes stopped: the database is gone, and what comes next finds an empty one. */
+  loseDatabase(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -163,6 +167,8 @@ async function standalone(config: object, directory: string): Promise<Installati
     stored: filesOf(blobs),
     spools: [join(blobs, 'ingest')],
     restartAll: () => server.restart(),
+    processes: async () => [server],
+    loseDatabase: async () => rmSync(join(dataDir, 'postgres'), { recursive: true }),
     stop: async () => {
       await server.stop();
       rmSync(directory, { recursive: true, force: true });
@@ -216,6 +222,8 @@ async function distributed(config: object, directory: string): Promise<Installat
     restartAll: async () => {
       await Promise.all(started.map((server) => server.restart()));
     },
+    processes: async () => [...started, ...(admin ? [await admin] : [])],
+    loseDatabase: () => emptyDatabase(postgres.url),
     stop: async () => {
       await Promise.all([...started, ...(admin ? [await admin] : [])].map((server) => server.stop()));
       await Promise.all([postgres.stop(), nats.stop(), s3.stop()]);

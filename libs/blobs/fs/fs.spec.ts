@@ -3,10 +3,11 @@ import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Digest } from '#oci';
-import { createFsBlobStore } from '../adapters.js';
+import { createFsBlobStore, createFsNotes } from '../adapters.js';
 import { blobStoreContract } from '../blobs.contract.js';
 import { blobKey } from '../driver.js';
 import { ingestContract } from '../ingest.contract.js';
+import { notesContract } from '../notes.contract.js';
 import type { BlobStore } from '../port.js';
 import { type BlobStoreHarness, put, readBack, StuckSink, sample } from '../samples.contract.js';
 import { startWriter } from '../writer.contract.js';
@@ -40,6 +41,14 @@ async function startFs(): Promise<BlobStoreHarness & { root: string }> {
 
 describe('file system: ingest', () => ingestContract(startFs));
 describe('file system: store', () => blobStoreContract(startFs));
+describe('file system: notes', () => {
+  let root: string;
+  notesContract(async () => {
+    root = await mkdtemp(path.join(tmpdir(), 'notes-'));
+    return createFsNotes({ path: root });
+  });
+  afterAll(() => rm(root, { recursive: true }));
+});
 
 describe('file system', () => {
   let harness: Awaited<ReturnType<typeof startFs>>;

@@ -3,7 +3,7 @@ import { backoff, sleep, unless } from '#async';
 import type { Digest } from '#oci';
 import { type BlobDriver, blobKey, keyDigest, type Upload } from '../driver.js';
 import { blobGone, storeFailure } from '../failures.js';
-import type { Sink, Span } from '../port.js';
+import type { Sink, Span, StoredBlob } from '../port.js';
 import type { SpoolFile } from '../spool.js';
 import { ASK, type Bounds, RESUME, S3Connection, type S3ConnectionOptions } from './connection.js';
 import { isCodeOf, isMissing } from './errors.js';
@@ -70,7 +70,7 @@ export class S3Driver implements BlobDriver {
     await this.connection.call((client) => client.removeObject(this.bucket, this.key(digest)));
   }
 
-  async *list(): AsyncIterable<{ digest: Digest; size: number }> {
+  async *list(): AsyncIterable<StoredBlob> {
     let token = '';
     do {
       const page = await this.connection.call((client) =>
@@ -78,7 +78,7 @@ export class S3Driver implements BlobDriver {
       );
       for (const object of page.objects) {
         const digest = keyDigest((object.name ?? '').slice(this.prefix.length));
-        if (digest) yield { digest, size: object.size };
+        if (digest) yield { digest, size: object.size, storedAt: new Date(object.lastModified ?? Date.now()) };
       }
       token = page.isTruncated ? page.nextContinuationToken : '';
     } while (token !== '');

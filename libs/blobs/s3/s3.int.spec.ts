@@ -4,9 +4,10 @@ import path from 'node:path';
 import { Client } from 'minio';
 import type { Digest } from '#oci';
 import { type S3Service, startS3 } from '../../../test/support/services/index.js';
-import { createS3BlobStore } from '../adapters.js';
+import { createS3BlobStore, createS3Notes } from '../adapters.js';
 import { blobStoreContract } from '../blobs.contract.js';
 import { ingestContract } from '../ingest.contract.js';
+import { notesContract } from '../notes.contract.js';
 import type { BlobStore } from '../port.js';
 import type { BlobStoreHarness } from '../samples.contract.js';
 
@@ -59,3 +60,8 @@ afterAll(() => s3?.stop());
 
 describe('S3: ingest', () => ingestContract(start));
 describe('S3: store', () => blobStoreContract(start));
+describe('S3: notes', () =>
+  notesContract(async () => {
+    const { endpoint, region, accessKey, secretKey } = s3;
+    return createS3Notes({ endpoint, region, bucket: 'notes', prefix: 'a/b', accessKey, secretKey, pathStyle: true });
+  }));

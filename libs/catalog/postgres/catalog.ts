@@ -16,6 +16,7 @@ import type { Connection } from './connection.js';
 import { digestFromBytes, digestToBytes } from './digest-column.js';
 import { PostgresDuties } from './duties.js';
 import { isValueError, overloaded } from './failures.js';
+import { PostgresHoldings } from './holdings.js';
 import { PostgresInventory } from './inventory/inventory.js';
 import { PostgresPullLedger } from './ledger.js';
 import { PostgresLists } from './lists.js';
@@ -39,6 +40,7 @@ export class PostgresCatalog implements Catalog {
   readonly pulls: PostgresPullLedger;
   readonly upstreams: PostgresUpstreamLedger;
   readonly inventory: PostgresInventory;
+  readonly holdings: PostgresHoldings;
   readonly usage: PostgresUsage;
   readonly duties: PostgresDuties;
   readonly pruning: PostgresPruning;
@@ -51,6 +53,7 @@ export class PostgresCatalog implements Catalog {
     this.upstreams = new PostgresUpstreamLedger(connection);
     this.lists = new PostgresLists(connection);
     this.inventory = new PostgresInventory(connection);
+    this.holdings = new PostgresHoldings(connection);
     this.usage = new PostgresUsage(connection);
     this.duties = new PostgresDuties(connection);
     this.pruning = new PostgresPruning(connection);

@@ -1,4 +1,5 @@
 export * as facts from './facts.js';
+export * as holdings from './holdings.js';
 export * as inventory from './inventory.js';
 export * as keeping from './keeping.js';
 export * as lists from './lists.js';

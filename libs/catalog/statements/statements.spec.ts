@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { facts, inventory, keeping, lists, lookups, pruning, pulls, upstreams } from './index.js';
+import { facts, holdings, inventory, keeping, lists, lookups, pruning, pulls, upstreams } from './index.js';
 
 const file = join(__dirname, 'statements.sql');
-const statements = [lookups, facts, inventory, keeping, lists, pruning, pulls, upstreams].flatMap((group) =>
+const statements = [lookups, facts, holdings, inventory, keeping, lists, pruning, pulls, upstreams].flatMap((group) =>
   Object.values(group),
 );
 

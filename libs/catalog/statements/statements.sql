@@ -30,6 +30,18 @@ WITH item AS (
 UPDATE pulls p SET relay = i.relay::jsonb, size = i.size, changed_at = clock_timestamp() FROM locked i WHERE p.key = i.key
 RETURNING p.key;
 
+-- catalog.blobHolders
+SELECT r.upstream, r.path FROM blobs b
+JOIN repository_blobs h ON h.blob_id = b.id
+JOIN repositories r ON r.id = h.repository_id
+WHERE b.digest = $1 ORDER BY r.upstream, r.path;
+
+-- catalog.checkManifest
+SELECT digest, size, CASE octet_length(digest) WHEN 32 THEN sha256(bytes) ELSE sha512(bytes) END = digest AS intact FROM manifests WHERE digest = $1;
+
+-- catalog.checkManifests
+SELECT id, digest, size, CASE octet_length(digest) WHEN 32 THEN sha256(bytes) ELSE sha512(bytes) END = digest AS intact FROM manifests WHERE id > $1 ORDER BY id LIMIT $2;
+
 -- catalog.claimPulls
 INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at, started_at)
 SELECT i.key, i.target::jsonb, 'running', 1, nextval('pull_token'), i.worker,
@@ -87,6 +99,22 @@ SELECT (SELECT count(*) FROM repositories r
        coalesce(sum(bytes) FILTER (WHERE kind = 'blobs'), 0) AS blob_bytes,
        coalesce(sum(count) FILTER (WHERE kind = 'tags'), 0) AS tags
 FROM totals;
+
+-- catalog.dropManifest
+WITH manifest AS (
+  SELECT id FROM manifests WHERE digest = $1 FOR UPDATE
+), held AS (
+  SELECT h.repository_id, r.upstream, r.path FROM manifest m
+  JOIN repository_manifests h ON h.manifest_id = m.id
+  JOIN repositories r ON r.id = h.repository_id
+), tag AS (
+  SELECT t.repository_id, t.name, t.checked_at, t.moved_at FROM manifest m JOIN tags t ON t.manifest_id = m.id
+), dropped AS (
+  DELETE FROM manifests USING manifest WHERE manifests.id = manifest.id
+)
+SELECT h.upstream, h.path, t.name, t.checked_at, t.moved_at
+FROM held h LEFT JOIN tag t ON t.repository_id = h.repository_id
+ORDER BY h.upstream, h.path, t.name;
 
 -- catalog.dropPruneItems
 DELETE FROM prune_items WHERE job_id = $1;
@@ -349,6 +377,39 @@ RETURNING id, cause, rule, state, created_at, finished_at, planned, removed, err
 SELECT i.ordinal, i.manifest_id FROM prune_items i JOIN prune_jobs j ON j.id = i.job_id AND j.state = 'running'
 WHERE i.job_id = $1 ORDER BY i.ordinal LIMIT $2;
 
+-- catalog.pageBlobs
+SELECT digest, size FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2;
+
+-- catalog.pageGrants
+SELECT h.blob_id, h.repository_id, r.upstream, r.path, b.digest, b.size
+FROM (
+  SELECT blob_id, repository_id FROM repository_blobs
+  WHERE (blob_id, repository_id) > ($1::bigint, $2::bigint) ORDER BY blob_id, repository_id LIMIT $3
+) h
+JOIN repositories r ON r.id = h.repository_id
+JOIN blobs b ON b.id = h.blob_id
+ORDER BY h.blob_id, h.repository_id;
+
+-- catalog.pageManifests
+SELECT h.repository_id, h.manifest_id, r.upstream, r.path, m.digest, coalesce(h.media_type, m.media_type) AS media_type, m.bytes
+FROM (
+  SELECT repository_id, manifest_id, media_type FROM repository_manifests
+  WHERE (repository_id, manifest_id) > ($1::bigint, $2::bigint) ORDER BY repository_id, manifest_id LIMIT $3
+) h
+JOIN repositories r ON r.id = h.repository_id
+JOIN manifests m ON m.id = h.manifest_id
+ORDER BY h.repository_id, h.manifest_id;
+
+-- catalog.pageTags
+SELECT t.repository_id, t.name, r.upstream, r.path, m.digest, t.checked_at, t.moved_at
+FROM (
+  SELECT repository_id, name, manifest_id, checked_at, moved_at FROM tags
+  WHERE (repository_id, name) > ($1::bigint, $2::text COLLATE "C") ORDER BY repository_id, name LIMIT $3
+) t
+JOIN repositories r ON r.id = t.repository_id
+JOIN manifests m ON m.id = t.manifest_id
+ORDER BY t.repository_id, t.name;
+
 -- catalog.pauseUpstream
 INSERT INTO upstreams AS u (upstream, paused_until, pause_cause, paused_counted)
 VALUES ($1, clock_timestamp() + $2::float8 * interval '1 millisecond', $3, $4)
@@ -472,6 +533,17 @@ ON CONFLICT (upstream) DO UPDATE SET
   failing_until = coalesce(excluded.failing_until, u.failing_until),
   quota = coalesce(excluded.quota, u.quota),
   quota_at = coalesce(excluded.quota_at, u.quota_at);
+
+-- catalog.restoreTag
+INSERT INTO tags AS t (repository_id, name, manifest_id, checked_at, moved_at)
+SELECT h.repository_id, $4::text, h.manifest_id, least($5::timestamptz, now()), least($6::timestamptz, now())
+FROM manifests m
+JOIN repositories r ON r.upstream = $1 AND r.path = $2
+JOIN repository_manifests h ON h.repository_id = r.id AND h.manifest_id = m.id
+WHERE m.digest = $3
+ON CONFLICT (repository_id, name) DO UPDATE SET
+  manifest_id = excluded.manifest_id, checked_at = excluded.checked_at, moved_at = excluded.moved_at
+WHERE t.checked_at < excluded.checked_at;
 
 -- catalog.resumeUpstream
 UPDATE upstreams SET paused_until = NULL, pause_cause = NULL, paused_counted = false WHERE upstream = $1;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, size, word } from '../values.js';
+import { duration, parseSize, size, word } from '../values.js';
 
 const platform = z
   .string()
@@ -105,5 +105,32 @@ export const policy = {
     })
     .prefault({})
     .meta({ description: 'What is remembered.' }),
+  verify: z
+    .strictObject({
+      atStart: z
+        .boolean()
+        .default(true)
+        .meta({ description: 'Compare sizes of stored blobs in the background after a start.' }),
+      rate: z
+        .union([z.string(), z.number()])
+        .prefault('50MB')
+        .transform((value, context) => {
+          const bytes = parseSize(String(value));
+          if (bytes !== undefined && bytes > 0) return bytes;
+          context.addIssue({ code: 'custom', message: 'expected a size such as 50MB' });
+          return z.NEVER;
+        })
+        .meta({ description: 'What a verification reads a second at most.' }),
+    })
+    .prefault({})
+    .meta({ description: 'Checking what is stored.' }),
+  journal: z
+    .strictObject({
+      every: duration({ min: 1_000 }).prefault('1h').meta({
+        description: 'How often the journal beside the blobs is looked at, and written anew when it has grown.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'What `rebuild` reads.' }),
   redirect: z.boolean().default(false).meta({ description: 'Answer blob GETs with a redirect to the S3 server.' }),
 };
