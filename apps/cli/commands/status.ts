@@ -83,7 +83,7 @@ function textOf({ server, ready, dependencies, stats, pulls = [], upstreams = []
       ...(['1h', '24h', '30d'] as const).map((span): [string, string] => [`last ${span}`, usedText(usage[span])]),
       [
         'pulls',
-        `${pulls.length} running, queued or running ${queue.interactive} waited for, ${queue.background} ahead`,
+        `${pulls.length} running; ${queue.interactive} that clients wait for and ${queue.background} in the background are queued or running`,
       ],
     );
   }
