@@ -74,7 +74,7 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('schema on PostgreSQL
   });
 
   it('has a dump of every released state', () => {
-    const files = readdirSync(dumps).filter((file) => file.endsWith('.sql'));
+    const files = readdirSync(dumps).filter((file) => /^\d{4}\.sql$/.test(file));
     expect(files.sort()).toEqual(names.map((_, n) => `${String(n + 1).padStart(4, '0')}.sql`));
   });
 
