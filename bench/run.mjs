@@ -10,6 +10,7 @@ import { coldHerd } from './cold-herd.mjs';
 import { coldMany } from './cold-many.mjs';
 import { coldSingle } from './cold-single.mjs';
 import { Content } from './content.mjs';
+import { load } from './load.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
 import { stopAll } from './processes.mjs';
 import { tables } from './report.mjs';
@@ -29,6 +30,7 @@ const BENCHES = {
   'cold-herd': coldHerd,
   revalidate,
   tokens,
+  load,
   'cold-many': coldMany,
 };
 const results = fileURLToPath(new URL('results', import.meta.url));
