@@ -139,11 +139,11 @@ describe.each(stacks())('verification on the %s stack', (name) => {
     const client = new Client({ connectionString: system.databaseUrl });
     await client.connect();
     const digest = Buffer.from(tool.digest.slice(7), 'hex');
-    const before = await client.query('SELECT name, checked_at, moved_at FROM tags ORDER BY name');
+    const before = await client.query('SELECT name, checked_at, moved_at FROM tags ORDER BY repository_id, name');
     await client.query(`UPDATE manifests SET bytes = 'nothing' WHERE digest = $1`, [digest]);
     expect(short(await verified())).toEqual([[tool.digest, 'bytes', 'found']]);
     expect(await verified('--repair')).toMatchObject({ code: 0, bad: 1, repaired: 1 });
-    const after = await client.query('SELECT name, checked_at, moved_at FROM tags ORDER BY name');
+    const after = await client.query('SELECT name, checked_at, moved_at FROM tags ORDER BY repository_id, name');
     await client.end();
     expect(after.rows).toEqual(before.rows);
     await upstream.stop();

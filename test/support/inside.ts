@@ -1,5 +1,5 @@
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Client as S3Client } from 'minio';
 import { Client as PgClient } from 'pg';
 import { socketDirectory } from '../../libs/catalog/embedded/placement.js';
@@ -41,7 +41,10 @@ export function filesOf(directory: string): StoredBlobs {
             name.endsWith('.gz'),
           )
         : [],
-    writeSegment: async (name, bytes) => writeFileSync(join(directory, 'journal', name), bytes),
+    writeSegment: async (name, bytes) => {
+      mkdirSync(dirname(join(directory, 'journal', name)), { recursive: true });
+      writeFileSync(join(directory, 'journal', name), bytes);
+    },
   };
 }
 
@@ -120,9 +123,10 @@ export async function whileLocked<T>(url: string, table: string, work: (unlock: 
 
 /** Makes the database anew, while nobody is connected. */
 export async function emptyDatabase(url: string): Promise<void> {
-  const { pathname } = new URL(url);
-  const name = pathname.slice(1);
-  const client = new PgClient({ connectionString: url.replace(pathname, '/postgres') });
+  const other = new URL(url);
+  const name = other.pathname.slice(1);
+  other.pathname = '/postgres';
+  const client = new PgClient({ connectionString: other.href });
   await client.connect();
   try {
     await client.query(`DROP DATABASE ${name} WITH (FORCE)`);

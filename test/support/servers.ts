@@ -163,7 +163,10 @@ async function standalone(config: object, directory: string): Promise<Installati
     pullers: [server],
     services: { postgres: privatePostgres(server, dataDir) },
     admin: async () => server,
-    databaseUrl: embeddedUrl(dataDir),
+    // Its password is another after the database was lost.
+    get databaseUrl() {
+      return embeddedUrl(dataDir);
+    },
     stored: filesOf(blobs),
     spools: [join(blobs, 'ingest')],
     restartAll: () => server.restart(),
