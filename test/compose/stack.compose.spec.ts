@@ -78,7 +78,9 @@ describe('docker compose', () => {
   it('needs the registry no more for what it has, through any gateway, and after a restart of everything', async () => {
     await compose('stop', 'upstream');
     for (let i = 0; i < 6; i++) for (const tag of ['v1', 'v2']) await pull(tag);
-    expect((await get(`${registry}/v2/registry.test/demo/none/manifests/v1`)).status).toBe(502);
+    // Unknown by name, or an address where nobody answers any more.
+    const none = await get(`${registry}/v2/registry.test/demo/none/manifests/v1`);
+    expect([502, 504]).toContain(none.status);
     await compose('restart', 'gateway', 'puller', 'admin', 'postgres', 'nats', 'minio', 'balancer');
     await healthy({ balancer: 1, gateway: 2, puller: 3, admin: 1, postgres: 1, nats: 1, minio: 1 });
     for (const tag of ['v1', 'v2']) await pull(tag);
