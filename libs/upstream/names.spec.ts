@@ -1,16 +1,15 @@
 import type { LookupAddress, LookupOptions } from 'node:dns';
-import type { LookupFunction } from 'node:net';
-import { rememberedLookup } from './names.js';
+import { Names } from './names.js';
 
-describe('rememberedLookup', () => {
+describe('Names', () => {
   const V4 = { address: '192.0.2.1', family: 4 };
   const V6 = { address: '2001:db8::1', family: 6 };
   let asked: { hostname: string; options: LookupOptions }[];
   let answer: LookupAddress[] | Error | 'never';
-  let lookup: LookupFunction;
+  let names: Names;
   const resolve = (hostname: string, options: LookupOptions = { all: true }) =>
     new Promise<unknown>((done, fail) =>
-      lookup(hostname, options as never, (error, found, family) =>
+      names.lookup(hostname, options as never, (error, found, family) =>
         error ? fail(error) : done(options.all ? found : { address: found, family }),
       ),
     );
@@ -19,7 +18,7 @@ describe('rememberedLookup', () => {
     jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
     asked = [];
     answer = [V6, V4];
-    lookup = rememberedLookup((hostname, options, callback) => {
+    names = new Names((hostname, options, callback) => {
       asked.push({ hostname, options });
       setImmediate(() => {
         if (answer === 'never') return;
@@ -70,6 +69,17 @@ describe('rememberedLookup', () => {
     expect(await hanging).toEqual([V6]);
     answer = [];
     await expect(resolve('b')).rejects.toMatchObject({ code: 'ENOTFOUND' });
+  });
+
+  it('asks again where no connection came about, and still has the old address when DNS has none', async () => {
+    await resolve('a');
+    names.doubt('a');
+    answer = [V4];
+    expect(await resolve('a')).toEqual([V4]);
+    names.doubt('a');
+    answer = new Error('away');
+    expect(await resolve('a')).toEqual([V4]);
+    expect(asked).toHaveLength(3);
   });
 
   it('remembers a bounded number of names', async () => {

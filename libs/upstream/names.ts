@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { SingleFlight, within } from '#async';
 
-type Resolve = (hostname: string, options: LookupOptions) => Promise<LookupAddress[]>;
+type Ask = (hostname: string, options: LookupOptions) => Promise<LookupAddress[]>;
 
 interface Known {
   readonly addresses: LookupAddress[];
@@ -19,32 +19,24 @@ const KEPT = 600_000;
 const PATIENCE = 1_000;
 
 /**
- * The same lookup, asked once for all who connect at the same time and not again for half a minute: a cold image opens dozens of
+ * A lookup that asks once for all who connect at the same time and not again for half a minute: a cold image opens dozens of
  * connections, and the system's resolver takes a thread each. Addresses that were good lately serve while DNS is away.
  *
  * It remembers what names resolve to and not whether that is allowed: each connect judges that anew.
  */
-export function rememberedLookup(lookup: LookupFunction = systemLookup as LookupFunction): LookupFunction {
-  const known = new LRUCache<string, Known>({ max: MOST_NAMES });
-  const flights = new SingleFlight<LookupAddress[]>();
-  const ask = resolver(lookup);
+export class Names {
+  private readonly known = new LRUCache<string, Known>({ max: MOST_NAMES });
+  /** When a connection to the name last failed; epoch milliseconds. */
+  private readonly doubted = new LRUCache<string, number>({ max: MOST_NAMES });
+  private readonly flights = new SingleFlight<LookupAddress[]>();
+  private readonly ask: Ask;
 
-  const resolve: Resolve = async (hostname, options) => {
-    const key = `${hostname} ${options.family ?? 0} ${options.hints ?? 0}`;
-    const held = known.get(key);
-    const age = held ? Date.now() - held.since : KEPT;
-    if (held && age < FRESH) return held.addresses;
-    const asking = flights.run(key, async () => {
-      const addresses = await ask(hostname, options);
-      known.set(key, { addresses, since: Date.now() });
-      return addresses;
-    });
-    if (!held || age >= KEPT) return asking;
-    return within(PATIENCE, asking, () => new Error('no answer')).catch(() => held.addresses);
-  };
+  constructor(lookup: LookupFunction = systemLookup as LookupFunction) {
+    this.ask = asking(lookup);
+  }
 
-  return (hostname, options, callback) => {
-    resolve(hostname, options).then(
+  readonly lookup: LookupFunction = (hostname, options, callback) => {
+    this.resolve(hostname, options).then(
       (addresses) => {
         const [first] = addresses;
         if (options.all) callback(null, addresses);
@@ -53,9 +45,29 @@ export function rememberedLookup(lookup: LookupFunction = systemLookup as Lookup
       (error: NodeJS.ErrnoException) => callback(error, ''),
     );
   };
+
+  /** No connection came about: the name may have moved, and is asked for the next time. */
+  doubt(hostname: string): void {
+    this.doubted.set(hostname, Date.now());
+  }
+
+  private async resolve(hostname: string, options: LookupOptions): Promise<LookupAddress[]> {
+    const key = `${hostname} ${options.family ?? 0} ${options.hints ?? 0}`;
+    const held = this.known.get(key);
+    const age = held ? Date.now() - held.since : KEPT;
+    if (held && age < FRESH && held.since > (this.doubted.get(hostname) ?? 0)) return held.addresses;
+    const asked = this.flights.run(key, async () => {
+      const since = Date.now();
+      const addresses = await this.ask(hostname, options);
+      this.known.set(key, { addresses, since });
+      return addresses;
+    });
+    if (!held || age >= KEPT) return asked;
+    return within(PATIENCE, asked, () => new Error('no answer')).catch(() => held.addresses);
+  }
 }
 
-function resolver(lookup: LookupFunction): Resolve {
+function asking(lookup: LookupFunction): Ask {
   return (hostname, options) =>
     new Promise((resolve, reject) => {
       lookup(hostname, { ...options, all: true }, (error, found) => {

@@ -252,6 +252,18 @@ describe('C28-C30: addresses', () => {
     }
   });
 
+  it('a name that has moved is asked for as soon as nobody answers at its old address', async () => {
+    fake = await startFakeUpstream();
+    fake.addImage({ repository: 'a/b' });
+    const host = `registry.example.com:${fake.port}`;
+    let address = '127.0.0.2';
+    const lookup: LookupFunction = (_, _options, callback) => callback(null, [{ address, family: 4 }]);
+    const upstream = client({ registries: [{ name: host, scheme: 'http' }], lookup });
+    await expect(get(upstream, host)).rejects.toMatchObject({ reason: 'UPSTREAM_ERROR', retryable: true });
+    address = '127.0.0.1';
+    await get(upstream, host);
+  });
+
   it('names are resolved once for many connections, and judged at each', async () => {
     fake = await startFakeUpstream();
     fake.addImage({ repository: 'a/b' });

@@ -6,7 +6,7 @@ import { unless } from '#async';
 import { mayBePublic, publicOnly, refusal } from './addresses.js';
 import type { Endpoint, Endpoints } from './endpoints.js';
 import { connectionFailure, isBrokenConnection, upstreamFailure } from './failures.js';
-import { rememberedLookup } from './names.js';
+import { Names } from './names.js';
 import type { ProxyOptions, Timeouts, TlsOptions } from './options.js';
 import { type ProxyChoice, proxyFor } from './proxies.js';
 
@@ -55,7 +55,7 @@ const DISCARD_AT_MOST = 64 * 1024;
 /** Sends single requests: connections, TLS, time-outs and addresses; nothing about registries. */
 export class Transport {
   private readonly agents = new Map<string, Dispatcher>();
-  private readonly lookup: LookupFunction;
+  private readonly names: Names;
 
   constructor(
     private readonly options: {
@@ -66,7 +66,7 @@ export class Transport {
     },
     private readonly endpoints: Endpoints,
   ) {
-    this.lookup = rememberedLookup(options.lookup);
+    this.names = new Names(options.lookup);
   }
 
   /** Rejects with a Failure, or with the signal's reason. */
@@ -75,12 +75,12 @@ export class Transport {
       return await this.attempt(request);
     } catch (error) {
       // B43: a connection that the other side closed while it was idle says nothing about the request; GET and HEAD are idempotent.
-      if (!isBrokenConnection(error) || request.signal?.aborted) throw this.reason(error, request.signal);
+      if (!isBrokenConnection(error) || request.signal?.aborted) throw this.reason(error, request);
     }
     try {
       return await this.attempt(request);
     } catch (error) {
-      throw this.reason(error, request.signal);
+      throw this.reason(error, request);
     }
   }
 
@@ -88,8 +88,10 @@ export class Transport {
     await Promise.all([...this.agents.values()].map((agent) => agent.destroy()));
   }
 
-  private reason(error: unknown, signal: AbortSignal | undefined): unknown {
-    return signal?.aborted ? signal.reason : connectionFailure(error);
+  private reason(error: unknown, { url, signal }: TransportRequest): unknown {
+    if (signal?.aborted) return signal.reason;
+    this.names.doubt(url.hostname);
+    return connectionFailure(error);
   }
 
   private async attempt({ method, url, headers, body, signal, endpoint, trusted }: TransportRequest): Promise<Answer> {
@@ -152,7 +154,7 @@ export class Transport {
   }
 
   private agent(tls: TlsOptions, anyAddress: boolean, connections: number, proxy?: ProxyChoice): Dispatcher {
-    const { lookup } = this;
+    const { lookup } = this.names;
     const { timeouts } = this.options;
     const connect = {
       timeout: timeouts.connect,
