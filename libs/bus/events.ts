@@ -34,6 +34,8 @@ export const pullRequestedSchema = z.object({
   via: z.string().max(1024).optional(),
   /** Do nothing when the tag, or the list, was checked within this many milliseconds. */
   maxAge: z.number().nonnegative().optional(),
+  /** Of a blob that is held: the store does not give its bytes, so they are fetched all the same. */
+  refetch: z.boolean().optional(),
 });
 export type PullRequested = z.infer<typeof pullRequestedSchema>;
 

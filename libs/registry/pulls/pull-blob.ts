@@ -22,9 +22,10 @@ export async function pullBlob(
   const { catalog, content, upstream } = ports;
   const { repository, digest } = target;
   const known = pull.again ? await catalog.knowBlob(repository, digest) : pull.known;
+  const size = target.size ?? known.held ?? known.described;
+  if (pull.event.refetch) return fetch(pull, target, size, ports, options);
   if (known.held !== undefined) return known.held;
 
-  const size = target.size ?? known.described;
   // An earlier attempt may have died between "bytes stored" and "row committed". Bytes of another length were damaged.
   const stored = known.stored ?? (pull.again ? await sizeInStore(pull, digest, ports) : undefined);
   if (stored !== undefined && (size === undefined || stored === size)) {
@@ -33,9 +34,19 @@ export async function pullBlob(
     await catalog.storeBlob(repository, digest, stored);
     return stored;
   }
-  if (pull.again) await abandon(pull, digest, ports);
+  return fetch(pull, target, size, ports, options);
+}
+
+async function fetch(
+  pull: Pull,
+  target: BlobTarget,
+  size: number | undefined,
+  ports: WorkerPorts,
+  options: WorkerOptions,
+): Promise<number> {
+  if (pull.again) await abandon(pull, target.digest, ports);
   const received = await transfer(pull, target, size, ports, options);
-  await catalog.storeBlob(repository, digest, received);
+  await ports.catalog.storeBlob(target.repository, target.digest, received);
   return received;
 }
 

@@ -9,6 +9,7 @@ export interface PullRequest {
   readonly requestId?: string;
   readonly via?: string;
   readonly maxAge?: number;
+  readonly refetch?: boolean;
 }
 
 export function eventOf(request: PullRequest): PullRequested {

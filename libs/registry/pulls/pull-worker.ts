@@ -103,7 +103,7 @@ export class PullWorker {
     }
     // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
     const known = target.kind === 'blob' ? await catalog.knowBlob(target.repository, target.digest) : {};
-    if (known.held !== undefined) {
+    if (known.held !== undefined && !event.refetch) {
       this.ports.events?.pullEnded(target.kind, 'present', 0);
       return this.tell(event, { size: known.held });
     }

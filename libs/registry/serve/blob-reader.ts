@@ -13,6 +13,8 @@ type Place = { readonly state: 'stored' } | { readonly state: 'running'; readonl
 
 /** Milliseconds that a client without a byte yet waits for a store that is away. */
 const STORE_PATIENCE = 8_000;
+/** Milliseconds until the bytes are fetched although a store that is away has them. */
+const STORE_BLIP = 3_000;
 /** How often a store may lose a blob under one reader, which each time costs the upstream another fetch. */
 const MOST_LOSSES = 3;
 /** Milliseconds between two tries that brought nothing, at first and at most. */
@@ -67,12 +69,14 @@ export class BlobReader {
     let place: Place | undefined = this.place;
     let lost = false;
     let losses = 0;
+    let refetch = false;
     let stuck = { tries: 0, since: 0 };
     while (position < end) {
       const before = position;
       try {
         if (lost) await this.forget();
         lost = false;
+        if (refetch) place = await this.anew(options.signal);
         place ??= await this.find(options.signal);
         if (unverified.size > 0 && end - position <= TAIL) {
           place = await this.committed(place, options.signal);
@@ -106,6 +110,8 @@ export class BlobReader {
           },
           'blob goes on elsewhere',
         );
+        const away = failure.origin === 'store' && place?.state === 'stored' && !lost;
+        refetch = away && Date.now() - stuck.since >= STORE_BLIP;
         place = undefined;
         await sleep(backoff(stuck.tries++, FIRST_PAUSE, LONGEST_PAUSE), options.signal);
       }
@@ -161,6 +167,19 @@ export class BlobReader {
       ...(this.attached === undefined ? {} : { since: this.attached }),
     });
     return outcome.state === 'running' ? outcome : { state: 'stored' };
+  }
+
+  /** The store is away (WIRE C57): a transfer that runs has the bytes all the same. Undefined when there can be none. */
+  private async anew(signal?: AbortSignal): Promise<Place | undefined> {
+    try {
+      const request = { ...this.request, refetch: true };
+      const outcome = await this.ports.waits.wait(request, { attach: true, ...(signal ? { signal } : {}) });
+      return outcome.state === 'running' ? outcome : undefined;
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.ports.log.debug({ digest: this.digest, error: String(error) }, 'cannot be fetched instead');
+      return undefined;
+    }
   }
 
   /** Waits for the end of a running transfer. */

@@ -1,0 +1,131 @@
+import type { BlobStore, Sink, Span } from '#blobs';
+import { digestOf, Failure } from '#oci';
+import type { Log } from '../ports.js';
+import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import { BlobReader } from './blob-reader.js';
+import { FactCache } from './fact-cache.js';
+
+const bytes = Buffer.alloc(200_000, 'content ');
+const digest = digestOf(bytes);
+const target = { kind: 'blob', repository: { upstream: 'a.example', path: 'b' }, digest } as const;
+const request: PullRequest = { target, lane: 'interactive', cause: 'client' };
+const log: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const TIMEOUT = 60_000;
+
+const away = () => new Failure('UNAVAILABLE', 'the blob store is not available', { origin: 'store' });
+
+/** The second half of the blob comes only when the store lets it. */
+class Store {
+  failure: Failure | undefined;
+  reads = 0;
+
+  async read(_: unknown, { offset, length }: Span, sink: Sink): Promise<void> {
+    this.reads++;
+    const end = offset + length;
+    if (offset < bytes.length / 2) await sink.write(bytes.subarray(offset, Math.min(end, bytes.length / 2)));
+    if (this.failure) throw this.failure;
+    await sink.write(bytes.subarray(Math.max(offset, bytes.length / 2), end));
+  }
+}
+
+describe('BlobReader', () => {
+  beforeEach(() => jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick'] }));
+  afterEach(() => jest.useRealTimers());
+
+  function make() {
+    const store = new Store();
+    const asked: PullRequest[] = [];
+    const forgotten: string[] = [];
+    /** How the next pulls end. */
+    let pull: () => Promise<unknown> = () => Promise.reject(new Failure('UPSTREAM_ERROR', 'x', { origin: 'upstream' }));
+    const waits = {
+      timeout: TIMEOUT,
+      wait: (given: PullRequest) => {
+        asked.push(given);
+        return pull();
+      },
+    } as unknown as PullWaits;
+    const catalog = {
+      findBlob: async () => (forgotten.length > 0 ? undefined : { size: bytes.length }),
+      forgetBlob: async () => void forgotten.push(digest),
+    };
+    const facts = new FactCache({ manifestBytes: 1, blobBytes: 1, tagTtl: 1, negativeTtl: 1, retryAfter: 1 });
+    const ports = { blobs: store as unknown as BlobStore, catalog: catalog as never, waits, log };
+    const reader = new BlobReader(ports, facts, request, bytes.length, { state: 'stored' }, 'hit');
+    const got: Buffer[] = [];
+    const read = (offset = 0) =>
+      reader.read({ offset, length: bytes.length - offset }, { write: (chunk) => void got.push(Buffer.from(chunk)) });
+    const transfer = {
+      read: async ({ offset, length }: Span, sink: Sink) => sink.write(bytes.subarray(offset, offset + length)),
+    };
+    return {
+      store,
+      asked,
+      forgotten,
+      read,
+      body: () => Buffer.concat(got),
+      pullsBy: (next: typeof pull) => {
+        pull = next;
+      },
+      running: async () => ({ state: 'running', shared: false, transfer }),
+    };
+  }
+
+  it('goes on at its place when the store is back, and asks nobody else for a blip', async () => {
+    const { store, asked, read, body } = make();
+    store.failure = away();
+    const reading = read();
+    await jest.advanceTimersByTimeAsync(2_000);
+    store.failure = undefined;
+    await jest.advanceTimersByTimeAsync(2_000);
+    await reading;
+    expect(body().equals(bytes)).toBe(true);
+    expect(asked).toEqual([]);
+  });
+
+  it('WIRE C57: has a blob fetched that a store keeps to itself', async () => {
+    const { store, asked, read, body, pullsBy, running } = make();
+    store.failure = away();
+    pullsBy(running);
+    const reading = read();
+    await jest.advanceTimersByTimeAsync(6_000);
+    await reading;
+    expect(body().equals(bytes)).toBe(true);
+    expect(asked).toEqual([{ ...request, refetch: true }]);
+  });
+
+  it('bounds the wait for a store that stays away: short without a byte, the pull time-out with some', async () => {
+    for (const [offset, patience] of [
+      [bytes.length / 2, 8_000],
+      [0, TIMEOUT],
+    ] as const) {
+      const { store, read } = make();
+      store.failure = away();
+      let ended = false;
+      const refused = expect(read(offset).finally(() => (ended = true))).rejects.toMatchObject({ origin: 'store' });
+      await jest.advanceTimersByTimeAsync(patience - 500);
+      expect(ended).toBe(false);
+      await jest.advanceTimersByTimeAsync(3_000);
+      await refused;
+    }
+  });
+
+  it('gives a store up that loses the blob again and again', async () => {
+    const { store, asked, forgotten, read, pullsBy } = make();
+    store.failure = new Failure('BLOB_UNKNOWN', undefined, { origin: 'store' });
+    pullsBy(async () => ({ state: 'finished', shared: false }));
+    const refused = expect(read()).rejects.toMatchObject({ reason: 'BLOB_UNKNOWN' });
+    await jest.advanceTimersByTimeAsync(20_000);
+    await refused;
+    expect([asked.length, forgotten.length]).toEqual([3, 3]);
+  });
+
+  it("takes an upstream's trouble for an answer", async () => {
+    const { store, asked, forgotten, read } = make();
+    store.failure = new Failure('BLOB_UNKNOWN', undefined, { origin: 'store' });
+    const refused = expect(read()).rejects.toMatchObject({ reason: 'UPSTREAM_ERROR' });
+    await jest.advanceTimersByTimeAsync(1_000);
+    await refused;
+    expect([asked.length, forgotten.length]).toEqual([1, 1]);
+  });
+});
