@@ -39,7 +39,12 @@ distributedOnly('the death of a process, distributed', () => {
   ): Promise<{ digest: string; bodies: string[] }> {
     const blob = upstream.addBlob('big', { size: 24 * MiB, seed: ++seed });
     const stalled = new Deferred();
-    upstream.faults.add({ path: /big\/blobs/, method: 'GET', stall: { at: 8 * MiB, open: stalled.promise }, times: 1 });
+    upstream.faults.add({
+      path: /big\/blobs/,
+      method: 'GET',
+      stall: { at: 12 * MiB, open: stalled.promise },
+      times: 1,
+    });
     const halfway = [new Deferred(), new Deferred()];
     const clients = halfway.map((half, i) =>
       get(url(i, blob.digest), { onBytes: (total) => total > 4 * MiB && half.resolve() }),
@@ -63,6 +68,7 @@ distributedOnly('the death of a process, distributed', () => {
       const busy = system.pullers.find(({ log }) => started(log));
       if (!busy) throw new Error('no puller says that it transfers the blob');
       await busy.stop('SIGKILL');
+      expect(await system.stored.has(busyWith)).toBe(false);
       killed = busy;
     });
     expect(bodies).toEqual([digest, digest]);
@@ -77,6 +83,34 @@ distributedOnly('the death of a process, distributed', () => {
   it('C55: a restart of PostgreSQL in the middle of a transfer is not noticed', async () => {
     const { digest, bodies } = await interrupted(() => system.services.postgres!.restart());
     expect(bodies).toEqual([digest, digest]);
+  });
+
+  it('C55: with PostgreSQL away a running download ends well, memory serves, and all else is to come back', async () => {
+    const { images } = upstream.addImage({ repository: 'known', tag: 'v1' });
+    const manifests = `${system.gateways[0]!.url}/v2/${upstream.host}/known/manifests`;
+    const { digest } = images[0]!;
+    expect((await get(`${manifests}/${digest}`)).status).toBe(200);
+    const blob = upstream.addBlob('big', { size: 24 * MiB, seed: ++seed });
+    const gate = new Deferred();
+    upstream.faults.add({ path: /big\/blobs/, method: 'GET', stall: { at: 12 * MiB, open: gate.promise }, times: 1 });
+    const flowing = new Deferred();
+    const running = get(url(0, blob.digest), { onBytes: (total) => total > 4 * MiB && flowing.resolve() });
+    await flowing.promise;
+    await system.services.postgres!.kill();
+    try {
+      gate.resolve();
+      const answer = await running;
+      expect([answer.status, answer.cut, digestOfBody(answer.body)]).toEqual([200, false, blob.digest]);
+      expect((await get(`${manifests}/${digest}`)).status).toBe(200);
+      const unknown = await get(`${manifests}/v2`);
+      expect([unknown.status, Number(unknown.headers['retry-after']) > 0]).toEqual([503, true]);
+    } finally {
+      await system.services.postgres!.restart();
+    }
+    // What was fetched meanwhile was not thrown away.
+    await until(async () => (await get(url(1, blob.digest), { method: 'HEAD' })).status === 200);
+    const fetched = upstream.requests.filter({ method: 'GET', path: new RegExp(blob.digest) });
+    expect(fetched.filter(({ range }) => range === undefined)).toHaveLength(1);
   });
 
   it('A4, C56: with NATS away hits are served, misses are refused and not hung, and the version check answers', async () => {
