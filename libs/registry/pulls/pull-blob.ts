@@ -44,8 +44,10 @@ async function fetch(
   ports: WorkerPorts,
   options: WorkerOptions,
 ): Promise<number> {
-  if (pull.again) await abandon(pull, target.digest, ports);
+  const abandoned = !pull.again || (await abandon(pull, target.digest, ports));
   const received = await transfer(pull, target, size, ports, options);
+  // The store has just taken the blob, so it is back.
+  if (!abandoned) await abandon(pull, target.digest, ports);
   await ports.catalog.storeBlob(target.repository, target.digest, received);
   return received;
 }
@@ -60,11 +62,15 @@ async function sizeInStore(pull: Pull, digest: Digest, { blobs }: WorkerPorts): 
   }
 }
 
-/** What a dead worker has left of the blob; what cannot be removed now is swept later. */
-async function abandon(pull: Pull, digest: Digest, { blobs }: WorkerPorts): Promise<void> {
-  await blobs.abandon(digest).catch((error: unknown) => {
+/** Drops what a dead worker has left of the blob. False when the store cannot be asked: a sweep finds it later. */
+async function abandon(pull: Pull, digest: Digest, { blobs }: WorkerPorts): Promise<boolean> {
+  try {
+    await blobs.abandon(digest);
+    return true;
+  } catch (error) {
     pull.log.info({ error: String(error) }, 'cannot remove what was left of a blob');
-  });
+    return false;
+  }
 }
 
 /** Resolves with the size in bytes when the store has the blob. */

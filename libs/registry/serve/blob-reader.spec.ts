@@ -120,6 +120,16 @@ describe('BlobReader', () => {
     expect([asked.length, forgotten.length]).toEqual([3, 3]);
   });
 
+  it('gives up when pull after pull fails for our own trouble', async () => {
+    const { store, asked, read, pullsBy } = make();
+    store.failure = new Failure('BLOB_UNKNOWN', undefined, { origin: 'store' });
+    pullsBy(() => Promise.reject(away()));
+    const refused = expect(read()).rejects.toMatchObject({ reason: 'UNAVAILABLE', origin: 'store' });
+    await jest.advanceTimersByTimeAsync(5_000);
+    await refused;
+    expect(asked).toHaveLength(3);
+  });
+
   it("takes an upstream's trouble for an answer", async () => {
     const { store, asked, forgotten, read } = make();
     store.failure = new Failure('BLOB_UNKNOWN', undefined, { origin: 'store' });

@@ -17,6 +17,8 @@ const STORE_PATIENCE = 8_000;
 const STORE_BLIP = 3_000;
 /** How often a store may lose a blob under one reader, which each time costs the upstream another fetch. */
 const MOST_LOSSES = 3;
+/** How many pulls in a row may fail for our own trouble before a reader does; each costs the upstream a fetch. */
+const MOST_FAILED_PULLS = 3;
 /** Milliseconds between two tries that brought nothing, at first and at most. */
 const FIRST_PAUSE = 10;
 const LONGEST_PAUSE = 1_000;
@@ -69,6 +71,7 @@ export class BlobReader {
     let place: Place | undefined = this.place;
     let lost = false;
     let losses = 0;
+    let failedPulls = 0;
     let refetch = false;
     let stuck = { tries: 0, since: 0 };
     while (position < end) {
@@ -92,6 +95,7 @@ export class BlobReader {
         const failure = Failure.of(error);
         if (position > before || stuck.tries === 0) stuck = { tries: 0, since: Date.now() };
         lost = place?.state === 'stored' && failure.reason === 'BLOB_UNKNOWN' && ++losses <= MOST_LOSSES;
+        if (!place && failure.origin !== 'catalog' && ++failedPulls >= MOST_FAILED_PULLS) throw failure;
         const patience =
           failure.origin === 'store' && position === span.offset ? STORE_PATIENCE : this.ports.waits.timeout;
         if (!(lost || mayPass(failure)) || Date.now() - stuck.since >= patience) throw failure;
