@@ -91,8 +91,10 @@ describe.each(stacks())('chaos on the %s stack', (name) => {
         had.add(image);
       }
     };
-    await Promise.all([strikes.rage(deadline), ...Array.from({ length: CLIENTS }, work)]);
+    // What runs ends first, so that a failure here is not one of the next test too.
+    const results = await Promise.allSettled([strikes.rage(deadline), ...Array.from({ length: CLIENTS }, work)]);
     report(strikes.history, endings);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
     const blamed = failed().filter((ending) => !excused(ending, strikes.history, name === 'standalone'));
     // With what it takes to see it again.
     expect({ blamed, strikes: blamed.length > 0 ? strikes.history : [], SEED }).toEqual({

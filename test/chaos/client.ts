@@ -28,9 +28,9 @@ export interface Ending {
 
 /** Milliseconds; far above every bound in the server. */
 const HANG = 180_000;
-/** A pull that failed is tried again, as real clients do. */
-const TRIES = 30;
-const RETRY_PAUSE = 1_000;
+/** A pull that failed is tried again, as real clients do, for longer than a run of blows at one server may last. */
+const GIVE_UP = 180_000;
+const RETRY_PAUSE = 500;
 
 /** Pulls images as container runtimes do, through any gateway, and keeps account of every request. */
 export class ChaosClient {
@@ -70,10 +70,10 @@ export class ChaosClient {
   }
 
   private async insist(path: string, digest: string, size: number, range?: string): Promise<void> {
-    for (let tries = 1; ; tries++) {
+    for (const since = Date.now(); ; ) {
       const ending = await this.ask(path, digest, size, range ? { range } : {});
       if (ending.verdict === 'right') return;
-      if (tries === TRIES) throw new Error(`${path} cannot be had: ${ending.verdict} ${ending.status}`);
+      if (Date.now() - since > GIVE_UP) throw new Error(`${path} cannot be had: ${ending.verdict} ${ending.status}`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE));
     }
   }
