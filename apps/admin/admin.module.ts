@@ -18,6 +18,7 @@ import { StatsController } from './api/stats.controller.js';
 import { UpstreamsController } from './api/upstreams.controller.js';
 import { DEPENDENCIES, HealthController } from './health.controller.js';
 import { MetricsController } from './metrics.controller.js';
+import { HOOK_SOURCES } from './watch/payloads.js';
 
 /** The admin port of every role: health, metrics, REST. */
 @Module({})
@@ -53,7 +54,14 @@ export class AdminModule {
         { provide: PORTS, useValue: { config, catalog, bus, upstreams, explainer } satisfies AdminPorts },
         { provide: PullFeed, useFactory: () => new PullFeed(catalog, bus, log) },
         { provide: Metrics, useFactory: () => new Metrics({ ...stack, about }) },
-        { provide: APP_GUARD, useFactory: () => new AccessGuard(config.admin.token) },
+        {
+          provide: APP_GUARD,
+          useFactory: () =>
+            new AccessGuard(
+              config.admin.token,
+              new Set(HOOK_SOURCES.filter((source) => config.hooks[source].secret !== undefined)),
+            ),
+        },
         { provide: APP_FILTER, useFactory: () => new ProblemFilter(log) },
       ],
     };

@@ -6,10 +6,10 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { within } from '#async';
 import type { BlobStore } from '#blobs';
 import type { Config, Role } from '#config';
-import { AccessTimes, type Log, PullWorker, Registry } from '#registry';
+import { AccessTimes, type Log, PullWorker, Registry, Watcher } from '#registry';
 import { RelayServer } from '#relay';
 import { openStack } from '#stack';
-import { type Logger, NestLogger } from '#telemetry';
+import { AccessLog, type Logger, NestLogger } from '#telemetry';
 import { AdminModule } from '../admin/admin.module.js';
 import { serveDocs } from '../admin/api/openapi.js';
 import { ExchangeModule } from '../admin/exchange/exchange.module.js';
@@ -22,6 +22,7 @@ import { PruneModule } from '../admin/prune/prune.module.js';
 import { serveUi } from '../admin/ui.js';
 import { VerifyModule } from '../admin/verify/verify.module.js';
 import { VerifyService } from '../admin/verify/verify.service.js';
+import { WatchModule } from '../admin/watch/watch.module.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { PullerModule } from '../puller/puller.module.js';
@@ -66,6 +67,7 @@ export async function startServer(config: Config, options: StartOptions): Promis
       PruneModule.for(config, stack, logger, keeping),
       VerifyModule.for(config, stack, logger),
       JournalModule.for(config, stack, logger),
+      WatchModule.for(config, stack, logger),
     );
   if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
@@ -76,6 +78,8 @@ export async function startServer(config: Config, options: StartOptions): Promis
     {
       logger: new NestLogger(logger),
       abortOnError: false,
+      // What a webhook is signed by is its bytes.
+      rawBody: true,
     },
   );
   serveDocs(app);
@@ -86,13 +90,14 @@ export async function startServer(config: Config, options: StartOptions): Promis
   const sidePorts: Server[] = [];
   const closeAll = async () => {
     if (has('admin')) {
-      const background = [PreloadService, KeepingService, VerifyService, JournalService];
+      const background = [PreloadService, KeepingService, VerifyService, JournalService, Watcher];
       await Promise.all(background.map((service) => app.get<{ stop(): Promise<void> }>(service).stop()));
     }
     await gateway?.stop(GRACE_MS);
     if (gateway) {
       app.get(Registry).close();
       await app.get(AccessTimes).close();
+      await app.get(AccessLog).close();
     }
     const finished = Promise.all(app.getMicroservices().map((service) => service.close()));
     await within(GRACE_MS, finished, () => new Error('pulls are still running')).catch(() => {});

@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { AccessTimes, type Log, PullWaits, Registry } from '#registry';
 import type { Stack } from '#stack';
+import { AccessLog } from '#telemetry';
 import { GatewayServer, type TlsFiles } from './gateway-server.js';
 import { Observation } from './observation.js';
 import { PublicAddress } from './public-address.js';
@@ -58,10 +59,17 @@ export class GatewayModule {
         },
         { provide: AccessTimes, useFactory: () => new AccessTimes(stack.catalog, log, ACCESS_TIMES) },
         {
+          provide: AccessLog,
+          useFactory: () => {
+            const lines = new AccessLog(log, config.accessLog, /^(debug|trace)$/.test(config.logLevel));
+            stack.traffic.linesDropped = () => lines.dropped;
+            return lines;
+          },
+        },
+        {
           provide: Observation,
-          inject: [AccessTimes],
-          useFactory: (accesses: AccessTimes) =>
-            new Observation(stack.traffic, accesses, log, /^(debug|trace)$/.test(config.logLevel)),
+          inject: [AccessTimes, AccessLog],
+          useFactory: (accesses: AccessTimes, lines: AccessLog) => new Observation(stack.traffic, accesses, lines),
         },
         {
           provide: PullApi,
@@ -83,7 +91,7 @@ export class GatewayModule {
           useFactory: (api: PullApi) => new GatewayServer(api, log, serverTls(config)),
         },
       ],
-      exports: [GatewayServer, Registry, AccessTimes],
+      exports: [GatewayServer, Registry, AccessTimes, AccessLog],
     };
   }
 }

@@ -1,10 +1,12 @@
 import { type Digest, type Failure, formatRepository, type Repository } from '#oci';
-import type { AccessTimes, Log, ServedManifest } from '#registry';
-import type { Counters, Kind, Traffic } from '#telemetry';
+import type { AccessTimes, ServedManifest } from '#registry';
+import type { AccessLog, Counters, Kind, LineLevel, Traffic } from '#telemetry';
 import type { Exchange } from './pull-api.js';
 
 /** As nginx counts it. */
 const CLIENT_LEFT = 499;
+/** Characters of a client's name for itself. */
+const MOST_AGENT = 120;
 
 /** What became of one request; filled in on the way to its answer. */
 export interface Account {
@@ -50,9 +52,7 @@ export class Observation {
   constructor(
     private readonly traffic: Traffic,
     private readonly accesses: AccessTimes,
-    private readonly log: Log,
-    /** Whether hits are worth a line too. */
-    readonly verbose: boolean,
+    private readonly lines: AccessLog,
   ) {}
 
   /** The answer was handed over. */
@@ -60,32 +60,35 @@ export class Observation {
     const { account } = exchange;
     const { statusCode } = exchange.res;
     const { kind, repository, digest, hit } = account;
+    const ms = performance.now() - account.started;
     this.count(statusCode);
     if (kind !== undefined && repository !== undefined) {
       const counters = this.traffic.of(repository.upstream, kind);
       if (hit) counters.hits++;
       else counters.misses++;
       counters.bytesServed += account.bytes;
-      this.traffic.observe(
-        kind,
-        account.outcome ?? (hit ? 'hit' : 'miss'),
-        (performance.now() - account.started) / 1000,
-      );
+      this.traffic.observe(kind, account.outcome ?? (hit ? 'hit' : 'miss'), ms / 1000);
       if (digest !== undefined) this.accesses.note(repository, digest);
     }
-    if (this.verbose || (kind !== undefined && !hit)) this.line(exchange, statusCode, hit ? 'debug' : 'info');
+    const level = this.lines.choose(hit ? 'hits' : 'misses', ms);
+    if (level) this.lines.add(level, lineOf(exchange, statusCode, ms));
   }
 
   tallyOf(kind: Kind, { upstream }: Repository): Tally {
     return { kind, counters: this.traffic.of(upstream, kind) };
   }
 
-  /** A hit was answered from memory within `ms`; its access is told apart, and not every time. */
-  recalled({ kind, counters }: Tally, bytes: number, ms: number): void {
+  /** A hit was answered from memory within `ms`; its access is told apart, and not every time. Whether it gets a line, too. */
+  recalled({ kind, counters }: Tally, bytes: number, ms: number): LineLevel | undefined {
     this.count(200);
     counters.hits++;
     counters.bytesServed += bytes;
     this.traffic.observe(kind, 'hit', ms / 1000);
+    return this.lines.choose('hits', ms);
+  }
+
+  line(level: LineLevel, request: Told, ms: number): void {
+    this.lines.add(level, lineOf(request, 200, ms));
   }
 
   accessed(repository: Repository, digest: Digest): void {
@@ -95,43 +98,42 @@ export class Observation {
   /** The request was refused, or its answer was cut. */
   failed(exchange: Exchange, failure: Failure): void {
     const { kind, repository, bytes, started } = exchange.account;
-    if (exchange.res.destroyed) {
-      this.count(CLIENT_LEFT);
-      if (kind !== undefined && repository !== undefined)
-        this.traffic.of(repository.upstream, kind).bytesServed += bytes;
-      this.line(exchange, CLIENT_LEFT, 'debug', failure);
-      return;
-    }
-    this.count(failure.status);
+    const ms = performance.now() - started;
+    const left = exchange.res.destroyed;
+    const status = left ? CLIENT_LEFT : failure.status;
+    this.count(status);
     if (kind !== undefined && repository !== undefined) {
       const counters = this.traffic.of(repository.upstream, kind);
-      counters.failures++;
       counters.bytesServed += bytes;
-      this.traffic.observe(kind, 'failure', (performance.now() - started) / 1000);
+      if (!left) {
+        counters.failures++;
+        this.traffic.observe(kind, 'failure', ms / 1000);
+      }
     }
-    this.line(exchange, failure.status, 'info', failure);
+    const level = this.lines.choose('failures', ms);
+    if (level) this.lines.add(left ? 'debug' : level, lineOf(exchange, status, ms, failure));
   }
 
   private count(status: number): void {
     this.traffic.total++;
     this.traffic.requests.set(status, (this.traffic.requests.get(status) ?? 0) + 1);
   }
+}
 
-  private line({ req, id, account }: Exchange, status: number, level: 'debug' | 'info', failure?: Failure): void {
-    const { kind, repository, reference, hit, outcome, source, bytes, started } = account;
-    this.log[level](
-      {
-        requestId: id,
-        method: req.method,
-        ...(kind && repository ? { kind, repository: formatRepository(repository), reference } : { url: req.url }),
-        status,
-        ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: outcome ?? (hit ? 'hit' : 'miss') }),
-        ...(source ? { from: source.from, upstreamMs: source.ms, heldMs: source.held } : {}),
-        bytes,
-        ms: Math.round(performance.now() - started),
-        client: req.socket.remoteAddress,
-      },
-      'request',
-    );
-  }
+type Told = Pick<Exchange, 'req' | 'id' | 'account'>;
+
+function lineOf({ req, id, account }: Told, status: number, ms: number, failure?: Failure): object {
+  const { kind, repository, reference, hit, outcome, source, bytes } = account;
+  return {
+    requestId: id,
+    method: req.method,
+    ...(kind && repository ? { kind, repository: formatRepository(repository), reference } : { url: req.url }),
+    status,
+    ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: outcome ?? (hit ? 'hit' : 'miss') }),
+    ...(source ? { from: source.from, upstreamMs: source.ms, heldMs: source.held } : {}),
+    bytes,
+    ms: Math.round(ms),
+    client: req.socket.remoteAddress,
+    agent: req.headers['user-agent']?.slice(0, MOST_AGENT),
+  };
 }

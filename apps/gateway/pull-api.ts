@@ -76,7 +76,11 @@ export class PullApi {
     private readonly registry: Registry,
     private readonly options: PullApiOptions,
   ) {
-    this.warm = new WarmAnswers(registry, options.observation);
+    this.warm = new WarmAnswers(registry, options.observation, () => this.nextId());
+  }
+
+  private nextId(): string {
+    return `${this.prefix}-${(++this.count).toString(36)}`;
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
@@ -85,7 +89,7 @@ export class PullApi {
       req,
       res,
       head: req.method === 'HEAD',
-      id: `${this.prefix}-${(++this.count).toString(36)}`,
+      id: this.nextId(),
       account: { started: performance.now(), hit: true, bytes: 0 },
       timed: this.options.serverTiming,
     };

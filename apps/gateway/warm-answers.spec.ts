@@ -3,7 +3,7 @@ import { InProcessBus } from '#bus/adapters';
 import type { ManifestRecord } from '#catalog';
 import { type Digest, Failure, type Repository } from '#oci';
 import { AccessTimes, Registry } from '#registry';
-import { Traffic } from '#telemetry';
+import { AccessLog, Traffic } from '#telemetry';
 import { type RawAnswer, RawConnection } from '../../test/support/raw.js';
 import { GatewayServer } from './gateway-server.js';
 import { Observation } from './observation.js';
@@ -50,13 +50,14 @@ describe('answers from memory', () => {
   });
   const traffic = new Traffic();
   const accesses = new AccessTimes(catalog as never, log, { flushEvery: 3_600_000, resolution: 60_000 });
+  const lines = new AccessLog(log, { hits: 0, misses: 0, failures: 0, slow: 3_600_000 }, false);
   const api = new PullApi(registry, {
     sources: { defaultNs: 'docker.io', configured: new Set(), allows: () => true },
     hop: () => undefined,
     pathPrefix: '',
     address: new PublicAddress({ trustProxy: false }),
     log,
-    observation: new Observation(traffic, accesses, log, false),
+    observation: new Observation(traffic, accesses, lines),
     serverTiming: true,
   });
   const server = new GatewayServer(api, log);
@@ -78,6 +79,7 @@ describe('answers from memory', () => {
     await server.stop(100);
     registry.close();
     await accesses.close();
+    await lines.close();
   });
 
   async function ask(path: string, { method = 'GET', headers = '' } = {}): Promise<RawAnswer & { usual: boolean }> {

@@ -37,6 +37,7 @@ export class WarmAnswers {
   constructor(
     private readonly registry: Registry,
     private readonly observation: Observation,
+    private readonly nextId: () => string,
   ) {}
 
   /** Whether it did answer. */
@@ -52,7 +53,13 @@ export class WarmAnswers {
     if (head || bytes.length === 0) res.end();
     else res.end(bytes);
     const now = performance.now();
-    this.observation.recalled(target.tally, head ? 0 : bytes.length, now - started);
+    const sent = head ? 0 : bytes.length;
+    const level = this.observation.recalled(target.tally, sent, now - started);
+    if (level) {
+      const { repository, reference } = target.asked;
+      const account = { started, kind: target.kind, repository, reference, hit: true, bytes: sent };
+      this.observation.line(level, { req, id: this.nextId(), account }, now - started);
+    }
     if (now - target.noted > NOTE_EVERY) {
       target.noted = now;
       this.observation.accessed(target.asked.repository, target.digest!);
@@ -62,8 +69,7 @@ export class WarmAnswers {
 
   /** `url` was answered from memory with what `asked` names. Not to be called when a header had a say in what it means. */
   learn(url: string, kind: Target['kind'], asked: Asked, ns: string | undefined): void {
-    // Who watches every request wants to see these too.
-    if (this.observation.verbose || url.length > LONGEST_TARGET) return;
+    if (url.length > LONGEST_TARGET) return;
     const tally = this.observation.tallyOf(kind, asked.repository);
     this.targets.set(url, { kind, asked, ns, tally, noted: Number.NEGATIVE_INFINITY, headers: [] });
   }

@@ -228,9 +228,9 @@ describe('keys without effect', () => {
   it('are known keys', () => expect(NOT_YET.filter((key) => !KEYS.has(key))).toEqual([]));
 
   it('are told of once each', () => {
-    const file = write('idle.yaml', 'watch: [{image: a}, {image: b}]\nconfigFile: x\n');
+    const file = write('idle.yaml', 'redirect: true\nconfigFile: x\n');
     expect(load({ file, machine }).warnings).toEqual([
-      'watch: accepted, has no effect in this version',
+      'redirect: accepted, has no effect in this version',
       'configFile: has no effect inside the file',
     ]);
   });

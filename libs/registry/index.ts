@@ -29,3 +29,4 @@ export { signalProgress } from './transfers/progress-signal.js';
 export { Transfers } from './transfers/transfers.js';
 export { UpstreamStates, type UpstreamStatus } from './upstreams/upstream-states.js';
 export { Verifier, type VerifyJob, type VerifyRequest } from './verify/verifier.js';
+export { type CheckResult, type TagReference, type WatchedTag, Watcher, type WatchState } from './watch/watcher.js';

@@ -1,3 +1,4 @@
+export { AccessLog, type LineLevel } from './access-log.js';
 export { createLogger, flushLogger, type Logger, type LoggerOptions, loggerTo } from './logger.js';
 export { meterUpstream } from './metered-upstream.js';
 export { Metrics } from './metrics/metrics.js';

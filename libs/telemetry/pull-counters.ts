@@ -1,6 +1,6 @@
 import type { Sink } from '#blobs';
 import type { Target } from '#oci';
-import type { PullOutcome, Relays, RunningTransfer, TransferEvent, WorkerEvents } from '#registry';
+import type { CheckResult, PullOutcome, Relays, RunningTransfer, TransferEvent, WorkerEvents } from '#registry';
 import { Distribution } from './distribution.js';
 
 type TargetKind = Target['kind'];
@@ -17,6 +17,10 @@ export class PullCounters implements WorkerEvents {
   takeovers = 0;
   readonly transferEvents: Record<TransferEvent, number> = { resume: 0, restart: 0, connection: 0, withheld: 0 };
   readonly readers = new Distribution(READERS);
+  /** Watched tags, and those that webhooks told of, by what the upstream said. */
+  readonly tagChecks: Record<CheckResult, number> = { unchanged: 0, moved: 0, failed: 0 };
+  /** Tags that webhooks told of, by sender. */
+  readonly hooks = new Map<string, { accepted: number; ignored: number }>();
   /** Bytes that other processes were sent of transfers of this one, and how many read now. */
   relayBytes = 0;
   relayReaders = 0;
@@ -32,6 +36,16 @@ export class PullCounters implements WorkerEvents {
     const distribution = outcomes.get(outcome) ?? new Distribution();
     this.pulls.set(kind, outcomes.set(outcome, distribution));
     distribution.observe(seconds);
+  }
+
+  tagChecked(result: CheckResult): void {
+    this.tagChecks[result]++;
+  }
+
+  /** `source`: a word of ours, never one of the sender's. */
+  hookReceived(source: string, accepted: number, ignored: number): void {
+    const before = this.hooks.get(source) ?? { accepted: 0, ignored: 0 };
+    this.hooks.set(source, { accepted: before.accepted + accepted, ignored: before.ignored + ignored });
   }
 
   transferEvent(event: TransferEvent): void {

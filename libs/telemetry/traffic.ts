@@ -29,6 +29,8 @@ export class Traffic {
   readonly requests = new Map<number, number>();
   /** Requests of the pull API. */
   total = 0;
+  /** Lines of the access log that were more than can be written. */
+  linesDropped: () => number = () => 0;
 
   of(upstream: string, kind: Kind): Counters {
     return this.kinds(upstream)[kind];

@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { BUCKET, embeddedPid, embeddedUrl, emptyDatabase, filesOf, objectsOf, type StoredBlobs } from './inside.js';
 import { freePort, startNats, startPostgres, startS3 } from './services/index.js';
 
-const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
+export const MAIN = join(__dirname, '../../dist/apps/cli/main.js');
 const START_MS = 90_000;
 
 export type StackName = 'standalone' | 'distributed';

@@ -1,10 +1,21 @@
 import { z } from 'zod';
-import { duration, parseSize, size, word } from '../values.js';
+import { parseReference } from '#oci';
+import { duration, parseSize, secret, size, word } from '../values.js';
 
 const platform = z
   .string()
   .regex(/^[a-z0-9]+\/[a-z0-9]+(\/[a-z0-9]+)?$/, 'expected os/architecture, such as linux/amd64');
 const reference = z.string().regex(/^\S+$/, 'expected an image reference');
+const tagged = z.string().refine(
+  (text) => {
+    try {
+      return parseReference(text).digest === undefined;
+    } catch {
+      return false;
+    }
+  },
+  { error: 'expected an image reference with a tag' },
+);
 const glob = z.string().regex(/^[^\s/:]+(:\d+)?\/[^\s:]+:[^\s/]+$/, 'expected <upstream>/<repository glob>:<tag glob>');
 
 const schedule = z
@@ -12,6 +23,13 @@ const schedule = z
   .refine((value) => /^(\d+(\.\d+)?(s|m|h|d))+$/.test(value) || /^[\d*,/-]+( [\d*,/-]+){4}$/.test(value), {
     error: 'expected an interval such as 24h, or five cron fields such as "0 3 * * *"',
   });
+
+function hook(whose: string) {
+  return z
+    .strictObject(secret('secret', 'What the sender has to know; without one the admin token is needed.'))
+    .prefault({})
+    .meta({ description: `Webhooks: ${whose}.` });
+}
 
 /** What is kept, how fresh it is, and what is fetched ahead. */
 export const policy = {
@@ -92,12 +110,26 @@ export const policy = {
   watch: z
     .array(
       z.strictObject({
-        image: reference.meta({ description: 'Reference with the tag to watch.' }),
+        image: tagged.meta({ description: 'Reference with the tag to watch.' }),
         every: duration({ min: 1_000 }).prefault('15m').meta({ description: 'How often the upstream is asked.' }),
       }),
     )
     .default([])
     .meta({ description: 'Tags that are fetched when they move.' }),
+  hooks: z
+    .strictObject({
+      uncached: z
+        .boolean()
+        .default(false)
+        .meta({ description: 'Fetch what they tell of even when it is neither cached nor watched.' }),
+      docker: hook("Docker Hub's, and those of a distribution registry"),
+      github: hook("GitHub's"),
+      harbor: hook("Harbor's"),
+      quay: hook("Quay's"),
+      cloudevents: hook('those that send CloudEvents'),
+    })
+    .prefault({})
+    .meta({ description: 'Webhooks of registries, `POST /api/v1/hooks/...`.' }),
   history: z
     .strictObject({
       pulls: duration().prefault('7d').meta({ description: 'How long finished pulls are remembered.' }),

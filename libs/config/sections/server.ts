@@ -29,6 +29,15 @@ const network = z.string().refine(
   { error: 'expected an address or a network such as 10.0.0.0/8' },
 );
 
+function share(normal: number, what: string) {
+  return z
+    .number()
+    .min(0)
+    .max(1)
+    .default(normal)
+    .meta({ description: `Share ${what} that get a line: \`0\` none, \`0.01\` every hundredth, \`1\` all.` });
+}
+
 /** Listening, logging and what the Go server keeps at the top level. */
 export const server = {
   port: port().default(8080).meta({ description: 'Port of the registry. `0` lets the system choose.' }),
@@ -37,6 +46,15 @@ export const server = {
     .prefault('info')
     .meta({ description: 'Least severe level that is logged; letter case does not matter.' }),
   logFile: z.string().optional().meta({ description: 'File for the log; without it the log goes to stdout.' }),
+  accessLog: z
+    .strictObject({
+      hits: share(0, 'of the requests that were answered from the cache'),
+      misses: share(1, 'of those that had to wait for an upstream'),
+      failures: share(1, 'of those that were refused or broke'),
+      slow: duration().prefault('10s').meta({ description: 'Requests that took this long always get a line.' }),
+    })
+    .prefault({})
+    .meta({ description: 'Which requests get a line in the log.' }),
   configFile: z.string().optional().meta({ description: 'Path of the configuration file. Only as flag or variable.' }),
   imagePath: z.string().optional().meta({ description: "The Go server's name for `dataDir`." }),
   dataDir: z.string().optional().meta({

@@ -22,6 +22,7 @@ function sources(): MetricSources & { traffic: Traffic; pulls: PullCounters } {
   pulls.pullEnded('blob', 'present', 0);
   pulls.transferEvent('withheld');
   pulls.transferEnded(3);
+  pulls.hookReceived('github', 1, 2);
   const status: UpstreamStatus = {
     upstream: 'docker.io',
     configured: true,

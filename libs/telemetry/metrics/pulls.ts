@@ -15,6 +15,15 @@ export function pullMetrics(pulls: PullCounters, transfers: Pick<Transfers, 'all
     counter('pull_takeovers_total', 'Pulls taken over from a puller that was lost.', [], () => [
       { value: pulls.takeovers },
     ]),
+    counter('tag_checks_total', 'Watched tags that were asked for, and those of webhooks.', ['result'], function* () {
+      for (const [result, value] of Object.entries(pulls.tagChecks)) yield { value, labels: { result } };
+    }),
+    counter('hook_tags_total', 'Tags that webhooks told of.', ['source', 'result'], function* () {
+      for (const [source, { accepted, ignored }] of pulls.hooks) {
+        yield { value: accepted, labels: { source, result: 'accepted' } };
+        yield { value: ignored, labels: { source, result: 'ignored' } };
+      }
+    }),
     gauge('transfers_running', 'Blobs that are being downloaded.', [], () => [{ value: reading().length }]),
     gauge('transfer_readers', 'Clients and relays that read running transfers.', [], () => [{ value: sum(reading()) }]),
     gauge('transfer_readers_max', 'Readers of the transfer that has most.', [], () => [

@@ -30,6 +30,9 @@ export function requestMetrics(traffic: Traffic): Metric[] {
       for (const [status, count] of traffic.requests) if (status >= 400 && status !== CLIENT_LEFT) value += count;
       return [{ value }];
     }),
+    counter('access_lines_dropped_total', 'Lines of the access log that were more than can be written.', [], () => [
+      { value: traffic.linesDropped() },
+    ]),
     counter('requests_total', 'Requests of the pull API, by status; 499: the client left.', ['status'], function* () {
       for (const [status, value] of traffic.requests) yield { value, labels: { status: String(status) } };
     }),
