@@ -8,6 +8,7 @@ import { type Config, load } from '#config';
 import type { Stack } from '#stack';
 import { AdminModule } from '../admin.module.js';
 import { PruneModule } from '../prune/prune.module.js';
+import { WatchModule } from '../watch/watch.module.js';
 import { describeApi } from './openapi.js';
 
 const FILE = join(__dirname, '../../../docs/api/admin.json');
@@ -27,7 +28,11 @@ describe('the OpenAPI document', () => {
     const about = { version: '', role: 'all', stack: config.stack };
     const never = { ...stack, ready: new Promise<void>(() => {}) };
     class Whole {}
-    const imports = [AdminModule.for(config, stack, log, about), PruneModule.for(config, never, log, false)];
+    const imports = [
+      AdminModule.for(config, stack, log, about),
+      PruneModule.for(config, never, log, false),
+      WatchModule.for(config, never, log),
+    ];
     app = await NestFactory.create<NestFastifyApplication>({ module: Whole, imports }, new FastifyAdapter(), {
       logger: false,
       abortOnError: false,
