@@ -32,10 +32,12 @@ export default {
       displayName: 'unit',
       roots,
       testMatch: ['**/*.spec.ts'],
-      testPathIgnorePatterns: ['\\.(int|e2e|compose)\\.spec\\.ts$'],
+      testPathIgnorePatterns: ['\\.(int|e2e|compose|clients)\\.spec\\.ts$'],
     },
     { ...base, displayName: 'int', roots, testMatch: ['**/*.int.spec.ts'] },
     { ...base, displayName: 'e2e', roots, testMatch: ['**/*.e2e.spec.ts'] },
+    // On demand: npm run test:clients.
+    { ...base, displayName: 'clients', roots, testMatch: ['**/*.clients.spec.ts'] },
     // Needs a Docker engine with Compose, and is not part of `npm test`.
     { ...base, displayName: 'compose', roots, testMatch: ['**/*.compose.spec.ts'] },
   ],

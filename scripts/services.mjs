@@ -23,6 +23,7 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unpackedDebs } from './debian.mjs';
 
 const repository = dirname(import.meta.dirname);
 const cache =
@@ -52,6 +53,25 @@ const goModules = {
     module: 'github.com/distribution/distribution/v3/cmd/registry@v3.1.1',
     accepts: (version) => /distribution\/v3 v3\.1\./.test(version),
   },
+  oras: {
+    module: 'oras.land/oras/cmd/oras@v1.3.6',
+    versionArgument: 'version',
+    accepts: (version) => /\b1\.3\./.test(version),
+  },
+  regctl: {
+    module: 'github.com/regclient/regclient/cmd/regctl@v0.11.7',
+    versionArgument: 'version',
+    accepts: (version) => /v0\.11\./.test(version),
+  },
+  helm: {
+    module: 'helm.sh/helm/v3/cmd/helm@v3.19.0',
+    versionArgument: 'version',
+    accepts: (version) => /v3\./.test(version),
+  },
+  crictl: {
+    module: 'sigs.k8s.io/cri-tools/cmd/crictl@v1.34.0',
+    accepts: (version) => /v1\.3\d\./.test(version),
+  },
   // The official suite of distribution-spec. Started with any argument it runs.
   conformance: {
     module: 'github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111',
@@ -62,7 +82,24 @@ const goModules = {
 const postgresBuilds = { 15: '15.17.0-beta.17', 17: '17.9.0-beta.17', 18: '18.4.0-beta.17' };
 
 /** Debian packages that bring a command of the same name. */
-const debianCommands = ['docker-registry', 'pgbouncer', 'skopeo', 'containerd', 'runc', 'umoci'];
+const debianCommands = ['docker-registry', 'pgbouncer', 'skopeo', 'containerd', 'runc', 'umoci', 'podman', 'buildah'];
+
+/**
+ * Programs of other Debian releases than 12: clients run in several versions. What one calls is unpacked beside it. Versions
+ * move within a release; which one ran is told by the run.
+ */
+const otherDebian = {
+  'containerd-1.7': { suite: 'trixie', packages: ['containerd', 'runc'], binary: 'usr/bin/containerd' },
+  'containerd-2': { suite: 'forky', packages: ['containerd', 'runc'], binary: 'usr/bin/containerd' },
+  'dockerd-20': { suite: 'bookworm', packages: ['docker.io', 'containerd', 'runc'], binary: 'usr/sbin/dockerd' },
+  'dockerd-28': {
+    suite: 'forky',
+    packages: ['docker.io', 'docker-cli', 'containerd', 'runc'],
+    binary: 'usr/sbin/dockerd',
+  },
+  cosign: { suite: 'trixie', packages: ['cosign'], binary: 'usr/bin/cosign' },
+  notation: { suite: 'forky', packages: ['notation'], binary: 'usr/bin/notation' },
+};
 
 class Unavailable extends Error {}
 
@@ -182,10 +219,23 @@ function debianCommand(name) {
   return command;
 }
 
+function otherDebianCommand(name) {
+  const { suite, packages, binary } = otherDebian[name];
+  const directory = join(cache, `debian-${suite}-${packages.join('-')}`);
+  if (!onPath('apt-get') || !onPath('dpkg-deb')) throw new Unavailable(`${name} is unpacked from Debian packages`);
+  if (!existsSync(directory)) say(`unpacking ${packages.join(', ')} of Debian ${suite}`);
+  try {
+    return join(unpackedDebs(directory, suite, packages, run), binary);
+  } catch (error) {
+    throw new Unavailable(error.message);
+  }
+}
+
 const recipes = new Map([
   ...Object.keys(goModules).map((name) => [name, () => goInstalled(name)]),
   ...Object.keys(postgresBuilds).map((major) => [`postgres-${major}`, () => postgresBinaries(Number(major))]),
   ...debianCommands.map((name) => [name, () => debianCommand(name)]),
+  ...Object.keys(otherDebian).map((name) => [name, () => otherDebianCommand(name)]),
 ]);
 
 /** Jest workers call this at the same time: one installs, the others wait for it. */

@@ -10,39 +10,55 @@ import { run } from './programs.js';
 const START_MS = 60_000;
 const NAMESPACE = 'ociregistry-test';
 
+interface ContainerdOptions {
+  /** Serves Kubernetes' CRI too; pods would need more, pulling images does not. */
+  readonly cri?: boolean;
+  /** Fetches layers in pieces of this many bytes, several at a time; from containerd 2.1 on. */
+  readonly parallel?: number;
+  /** More arguments of `ctr images pull`. */
+  readonly pull?: readonly string[];
+}
+
 /** A containerd of its own, beside any that the machine runs. Needs root, as containerd does. */
 export class Containerd {
   private constructor(
     private readonly directory: string,
     private readonly child: ChildProcess,
     private readonly ctrCommand: string,
+    private readonly pullArguments: readonly string[],
   ) {}
 
   /** `command`: the place of `containerd`; `ctr` is beside it. */
-  static async start(command: string): Promise<Containerd> {
+  static async start(
+    command: string,
+    { cri = false, parallel, pull = [] }: ContainerdOptions = {},
+  ): Promise<Containerd> {
     const directory = await mkdtemp(join(tmpdir(), 'ociregistry-containerd-'));
     const at = (name: string) => JSON.stringify(join(directory, name));
     const config = join(directory, 'config.toml');
-    // The default places belong to the machine's own containerd; CRI would want a network set-up.
+    // The default places belong to the machine's own containerd; CRI is left out where nobody asks for it.
     await writeFile(
       config,
       `version = 2
 root = ${at('root')}
 state = ${at('state')}
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
+disabled_plugins = [${cri ? '' : '"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"'}]
 [grpc]
 address = ${at('containerd.sock')}
 [ttrpc]
 address = ${at('ttrpc.sock')}
 [plugins."io.containerd.internal.v1.opt"]
 path = ${at('opt')}
+${cri ? criSection(at('certs.d')) : ''}
+${parallel === undefined ? '' : transferSection(at('certs.d'), parallel)}
 `,
     );
     const log = openSync(join(directory, 'output.log'), 'a');
     const child = spawn(command, ['--config', config], { stdio: ['ignore', log, log] });
     closeSync(log);
     child.on('error', () => undefined);
-    const containerd = new Containerd(directory, child, join(dirname(command), 'ctr'));
+    const ctr = join(dirname(command), 'ctr');
+    const containerd = new Containerd(directory, child, ctr, pull);
     try {
       await containerd.untilReady();
       return containerd;
@@ -52,18 +68,26 @@ path = ${at('opt')}
     }
   }
 
-  /** Sends every pull from `upstream` to `mirror` (a URL) first, which containerd tells the host as `?ns=`. */
-  async mirror(upstream: string, mirror: string): Promise<void> {
+  get socket(): string {
+    return `unix://${join(this.directory, 'containerd.sock')}`;
+  }
+
+  /**
+   * Sends every pull from `upstream` to `mirror` (a URL) first, which containerd tells the host as `?ns=`. With
+   * `overridePath`, `mirror` holds the whole path, `/v2` with it.
+   */
+  async mirror(upstream: string, mirror: string, { overridePath = false } = {}): Promise<void> {
     const directory = join(this.hosts, upstream);
     await mkdir(directory, { recursive: true });
-    const hosts = `server = "http://${upstream}"\n[host."${mirror}"]\n  capabilities = ["pull", "resolve"]\n`;
-    await writeFile(join(directory, 'hosts.toml'), hosts);
+    const host = [`[host."${mirror}"]`, '  capabilities = ["pull", "resolve"]'];
+    if (overridePath) host.push('  override_path = true');
+    await writeFile(join(directory, 'hosts.toml'), `server = "http://${upstream}"\n${host.join('\n')}\n`);
   }
 
   async pull(reference: string, platform: string): Promise<void> {
     // Unlike overlay, the native snapshotter needs nothing of the file system below.
     const options = ['--snapshotter', 'native', '--hosts-dir', this.hosts, '--platform', platform];
-    await this.ctr('images', 'pull', ...options, reference);
+    await this.ctr('images', 'pull', ...options, ...this.pullArguments, reference);
   }
 
   /** Removes the image and, before it returns, all of its content. */
@@ -117,4 +141,21 @@ path = ${at('opt')}
       }
     }
   }
+}
+
+function criSection(hosts: string): string {
+  const image = 'plugins."io.containerd.grpc.v1.cri"';
+  return `[${image}.containerd]
+snapshotter = "native"
+[${image}.registry]
+config_path = ${hosts}`;
+}
+
+function transferSection(hosts: string, bytes: number): string {
+  return `[plugins."io.containerd.transfer.v1.local"]
+config_path = ${hosts}
+concurrent_layer_fetch_buffer = ${bytes}
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+platform = "linux/amd64"
+snapshotter = "native"`;
 }

@@ -90,6 +90,15 @@ export function manifests(wire: Wire): void {
       expect(errorOf(await ask(`/v2/index/manifests/${images[0]!.digest}`))).toEqual([404, 'MANIFEST_UNKNOWN']);
     });
 
+    it('A53: a manifest is answered while its layers cannot be had, by tag, by digest and by HEAD', async () => {
+      const { root } = image('early');
+      wire.upstream.faults.add({ path: /early\/blobs/, hang: true });
+      for (const reference of ['v1', root.digest]) {
+        expect((await head(`/v2/early/manifests/${reference}`)).header('docker-content-digest')).toBe(root.digest);
+        expect((await ask(`/v2/early/manifests/${reference}`)).body.equals(root.bytes)).toBe(true);
+      }
+    });
+
     it('A55, A61: a blob is no manifest, and signature tags that are not there are 404', async () => {
       const { digest } = blob('kinds');
       const targets = [digest, `sha256-${digest.slice(7)}`, `sha256-${digest.slice(7)}.sig`];
