@@ -25,6 +25,7 @@ import { VerifyService } from '../admin/verify/verify.service.js';
 import { WatchModule } from '../admin/watch/watch.module.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
+import { offerPullApi } from '../gateway/pull-api-to-try.js';
 import { PullerModule } from '../puller/puller.module.js';
 import { openSidePort } from './side-port.js';
 import { readVersion } from './version.js';
@@ -83,6 +84,8 @@ export async function startServer(config: Config, options: StartOptions): Promis
     },
   );
   serveDocs(app);
+  // Not around client certificates.
+  if (has('gateway') && config.serverTlsConfig.clientAuth !== 'verify') offerPullApi(app);
   await serveUi(app);
   const gateway = has('gateway') ? app.get(GatewayServer) : undefined;
   const worker = has('puller') ? app.get(PullWorker) : undefined;
