@@ -36,16 +36,6 @@ export function documentOf(rows: readonly Row[]): string {
   return `${HEAD}${[line(COLUMNS), line(COLUMNS.map(() => '---')), ...lines].join('\n')}\n\n${NOTES}`;
 }
 
-export function rowsOf(document: string): Row[] {
-  const lines = document.split('\n').filter((each) => each.startsWith('| '));
-  return lines.slice(2).map((each) => {
-    const [client = '', version = '', addressing = '', standalone = '', distributed = ''] = each
-      .slice(2, -2)
-      .split(' | ');
-    return { client, version, addressing, standalone, distributed };
-  });
-}
-
 /** The first thing in what a program tells of itself that looks like a version. */
 export async function versionOf({ program: name, version }: Client, program: string): Promise<string> {
   const told = await (version === 'package'
