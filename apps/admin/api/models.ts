@@ -100,7 +100,7 @@ export const ImageDetail = model(
   }),
 );
 
-const FailureInfo = model(
+export const FailureInfo = model(
   'Failure',
   z.object({
     reason: z.string(),

@@ -7,7 +7,11 @@ import { InProcessBus } from '#bus/adapters';
 import { type Config, load } from '#config';
 import type { Stack } from '#stack';
 import { AdminModule } from '../admin.module.js';
+import { ExchangeModule } from '../exchange/exchange.module.js';
+import { JournalModule } from '../journal/journal.module.js';
+import { PreloadModule } from '../preload/preload.module.js';
 import { PruneModule } from '../prune/prune.module.js';
+import { VerifyModule } from '../verify/verify.module.js';
 import { WatchModule } from '../watch/watch.module.js';
 import { describeApi } from './openapi.js';
 
@@ -32,6 +36,10 @@ describe('the OpenAPI document', () => {
       AdminModule.for(config, stack, log, about),
       PruneModule.for(config, never, log, false),
       WatchModule.for(config, never, log),
+      PreloadModule.for(config, never, log),
+      ExchangeModule.for(config, never, log),
+      VerifyModule.for(config, never, log),
+      JournalModule.for(config, never, log),
     ];
     app = await NestFactory.create<NestFastifyApplication>({ module: Whole, imports }, new FastifyAdapter(), {
       logger: false,

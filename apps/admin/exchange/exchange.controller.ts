@@ -11,17 +11,16 @@ import {
   Req,
   StreamableFile,
 } from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { readTar, tarStream } from '#archive';
-import { Failure } from '#oci';
+import { type Digest, Failure } from '#oci';
 import { exportMembers, type ImportReport, importArchive, planExport } from '#registry';
+import { Operation } from '../api/openapi.js';
 import { choosePlatforms } from '../platforms.js';
 import { EXCHANGE, type Exchange } from './exchange.js';
 
-const digest = z.custom<`sha256:${string}`>(
-  (value) => typeof value === 'string' && /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(value),
-  'not a digest',
-);
+const digest = z.string().regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, 'not a digest') as z.ZodType<Digest>;
 const exportSchema = z.strictObject({
   images: z.array(z.string().max(512)).min(1).max(10_000),
   platforms: z.array(z.string()).max(20).optional(),
@@ -29,7 +28,42 @@ const exportSchema = z.strictObject({
   without: z.array(digest).max(1_000_000).optional(),
 });
 
+const bytes = z.int().min(0).meta({ description: 'Bytes.' });
+const importQuery = z.object({
+  name: z.string().optional().meta({ description: 'What the only image of the archive is called.' }),
+  platform: z.array(z.string()).optional().meta({ description: 'Of an index only these.' }),
+});
+const ImportView = z.object({
+  images: z.array(
+    z.object({
+      reference: z.string(),
+      digest: z.string().optional(),
+      outcome: z.enum(['loaded', 'failed']),
+      problem: z.string().optional(),
+      manifests: z.int(),
+      blobs: z.int(),
+      bytes,
+    }),
+  ),
+  newBlobs: z.int().meta({ description: 'That were not here before.' }),
+});
+const PlanView = z.object({
+  images: z.array(
+    z.object({
+      reference: z.string(),
+      digest: z.string(),
+      mediaType: z.string(),
+      size: bytes,
+      left: z.array(z.string()).meta({ description: 'Platforms that are not cached whole, and left out.' }),
+    }),
+  ),
+  manifests: z.int(),
+  blobs: z.int(),
+  bytes,
+});
+
 /** Archives of images in and out of the cache. */
+@ApiTags('exchange')
 @Controller('api/v1')
 export class ExchangeController {
   constructor(@Inject(EXCHANGE) private readonly exchange: Exchange) {}
@@ -37,6 +71,16 @@ export class ExchangeController {
   /** The body is the archive, as `application/x-tar`, compressed or not. */
   @Post('import')
   @HttpCode(200)
+  @ApiConsumes('application/x-tar')
+  @ApiBody({ schema: { type: 'string', format: 'binary' } })
+  @Operation({
+    summary: 'Take the images of an archive into the cache',
+    description:
+      '`docker save`, OCI layout, containerd export or image directory of the Go server; plain, gzip or zstd.',
+    query: importQuery,
+    answer: ImportView,
+    changes: true,
+  })
   async import(
     @Req() request: { readonly raw: IncomingMessage; readonly body: unknown },
     @Query('name') name?: string,
@@ -58,6 +102,12 @@ export class ExchangeController {
   /** What an export would hold; 404 names what is not cached whole. */
   @Post('export/plan')
   @HttpCode(200)
+  @Operation({
+    summary: 'What an export would hold',
+    body: exportSchema,
+    answer: PlanView,
+    changes: true,
+  })
   async plan(@Body() body: unknown) {
     const { images, manifests, blobs } = await this.planned(body);
     const bytes = [...blobs.values(), ...[...manifests.values()].map(({ length }) => length)];
@@ -67,6 +117,12 @@ export class ExchangeController {
   /** An OCI layout as a tar; a connection that is cut means that it is incomplete. */
   @Post('export')
   @HttpCode(200)
+  @Operation({
+    summary: 'Cached images as an OCI layout in a tar; a connection that is cut means that it is incomplete',
+    body: exportSchema,
+    type: 'application/x-tar',
+    changes: true,
+  })
   @Header('content-type', 'application/x-tar')
   async export(@Body() body: unknown): Promise<StreamableFile> {
     const plan = await this.planned(body);
