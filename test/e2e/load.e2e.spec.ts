@@ -149,6 +149,21 @@ describe.each(stacks())('loading ahead on the %s stack', (name) => {
     expect(none.images[0]!.failure?.message).toBe('no image for linux/s390x; there is linux/amd64, linux/arm64');
   });
 
+  it('takes globs of tags, as the upstream lists them', async () => {
+    const one = upstream.addImage({ repository: 'ahead/many', tag: '1.1', seed: 21 });
+    upstream.addImage({ repository: 'ahead/many', tag: '1.2', seed: 22 });
+    upstream.addImage({ repository: 'ahead/many', tag: '2.1', seed: 23 });
+    const name = `${upstream.host}/ahead/many`;
+    const job = await preload({ images: [`${name}:1.?`, `${name}:1.2`, `${name}:3*`] });
+    expect(job.images.map(({ reference, state, failure }) => [reference, state, failure?.message])).toEqual([
+      [`${name}:1.?`, 'done', undefined],
+      [`${name}:1.2`, 'done', undefined],
+      [`${name}:3*`, 'failed', 'no tag matches'],
+      [`${name}:1.1`, 'done', undefined],
+    ]);
+    await expectServed('ahead/many', '1.1', one, ['linux/amd64']);
+  });
+
   it('sits out trouble that passes', async () => {
     upstream.addImage({ repository: 'ahead/shaky', seed: 4 });
     upstream.faults.add({ path: /shaky\/blobs/, status: 503, times: 1 });

@@ -45,6 +45,7 @@ const JobView = z.object({
       pulled: z.int().meta({ description: 'Of those that are done, how many had to be pulled.' }),
       bytes,
       bytesDone: bytes,
+      matches: z.int().optional().meta({ description: 'Of a glob: tags that match, which follow as images.' }),
       failure: FailureInfo.optional(),
     }),
   ),

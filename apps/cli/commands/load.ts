@@ -114,12 +114,13 @@ async function loadList(
   try {
     for (;;) {
       for (const [index, image] of job.images.entries()) {
-        const { reference: name, state, digest, objectsDone, pulled, bytes, bytesDone, failure } = image;
+        const { reference: name, state, digest, objectsDone, pulled, bytes, bytesDone, matches, failure } = image;
         if (state === 'running') progress.show(name, bytesDone, bytes);
         if (state === 'queued' || state === 'running' || told.has(index)) continue;
         told.add(index);
         if (bytes > 0) progress.show(name, bytes, bytes);
         if (state !== 'done') progress.line(`${name}: ${failure?.message ?? state}`);
+        else if (matches !== undefined) progress.line(`${name}: ${matches} tags`);
         else around.out(`${name} ${digest} ${bytesText(bytes)} (${pulled} of ${objectsDone} objects were new)\n`);
       }
       if (job.state !== 'running') break;

@@ -1,9 +1,13 @@
 import { formatReference } from '#oci';
-import { parseImageList } from './image-list.js';
+import { matchesGlob, parseImageList } from './image-list.js';
 
 const short = (text: string, host?: string) =>
   parseImageList(text, host).map((entry) =>
-    'reference' in entry ? formatReference(entry.reference) : `${entry.line}: ${entry.text}: ${entry.problem}`,
+    'reference' in entry
+      ? formatReference(entry.reference)
+      : 'tags' in entry
+        ? `${entry.repository.upstream}/${entry.repository.path} ${entry.tags}`
+        : `${entry.line}: ${entry.text}: ${entry.problem}`,
   );
 
 describe('a list of images', () => {
@@ -44,5 +48,28 @@ describe('a list of images', () => {
 
   it('takes names without a host from the default upstream', () => {
     expect(short('a/b:1', 'quay.io')).toEqual(['quay.io/a/b:1']);
+  });
+
+  it('reads globs of tags, and of nothing else', () => {
+    expect(short('alpine:3.*\nquay.io/a/b:v?.1, quay.io/a/b:v?.1\n127.0.0.1:5000/x:*')).toEqual([
+      'docker.io/library/alpine 3.*',
+      'quay.io/a/b v?.1',
+      '127.0.0.1:5000/x *',
+    ]);
+    expect(short('quay.io/*/b:1\na/b:1*@sha256:00\n*:5000/a').every((text) => /^\d: .*: invalid/.test(text))).toBe(
+      true,
+    );
+  });
+
+  it.each<[string, string, boolean]>([
+    ['3.20', '3.*', true],
+    ['3x20', '3.*', false],
+    ['3.', '3.*', true],
+    ['v1.1', 'v?.1', true],
+    ['v10.1', 'v?.1', false],
+    ['1.0-alpine', '*-alpine', true],
+    ['1.0-alpine3', '*-alpine', false],
+  ])('%s of %s: %s', (tag, glob, matches) => {
+    expect(matchesGlob(tag, glob)).toBe(matches);
   });
 });

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { forEach } from '#async';
 import type { PullRequested } from '#bus';
-import { Failure, type FailureRecord, formatReference } from '#oci';
+import { Failure, type FailureRecord, formatReference, formatRepository } from '#oci';
 import type { PlatformChoice } from '../platform-choice.js';
-import { type ListedImage, parseImageList } from './image-list.js';
+import { type ListedImage, matchesGlob, parseImageList } from './image-list.js';
 import { type ImageProgress, preloadImage } from './preload-image.js';
 import type { PresenceOptions, PresencePorts } from './presence.js';
 
@@ -35,6 +35,8 @@ interface PreloadedImage extends Readonly<ImageProgress> {
   /** In the list. */
   readonly line: number;
   readonly state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+  /** Of a glob: the tags that match. Each is an image of its own behind those of the list. */
+  readonly matches?: number;
   readonly failure?: FailureRecord;
 }
 
@@ -132,12 +134,50 @@ export class Preloader {
     signal: AbortSignal,
   ): Promise<void> {
     const pairs = listed.map((entry, index) => ({ entry, image: job.images[index]! }));
+    const found: ListedImage[] = [];
+    await forEach(pairs, this.options.images, async ({ entry, image }) => {
+      if ('tags' in entry) found.push(...(await this.expand(entry, image, request, signal)));
+    });
+    // What the list names itself, or two globs do, is one image.
+    const known = new Set(job.images.map(({ reference }) => reference));
+    for (const entry of found) {
+      const image = describe(entry);
+      if (known.has(image.reference) || job.images.length >= MAX_IMAGES) continue;
+      known.add(image.reference);
+      job.images.push(image);
+      pairs.push({ entry, image });
+    }
     await forEach(pairs, this.options.images, ({ entry, image }) => this.one(entry, image, request, signal));
     job.endedAt = Date.now();
     const failed = job.images.filter(({ state }) => state === 'failed').length;
     job.state = signal.aborted ? 'cancelled' : failed > 0 ? 'failed' : 'done';
     const { id: preload, state } = job;
     this.ports.log.info({ preload, state, images: job.images.length, failed }, 'preload ended');
+  }
+
+  /** The tags of a glob as its repository's upstream lists them. Never rejects. */
+  private async expand(
+    { repository, tags, line }: Extract<ListedImage, { tags: string }>,
+    image: Mutable<PreloadedImage>,
+    { cause = 'preload' }: PreloadRequest,
+    signal: AbortSignal,
+  ): Promise<ListedImage[]> {
+    image.state = 'running';
+    try {
+      if (!this.ports.allows(repository.upstream)) throw new Failure('NAME_UNKNOWN', 'registry not allowed');
+      const target = { kind: 'tags', repository } as const;
+      if (!this.options.airGapped)
+        await this.ports.waits.wait({ target, lane: 'background', cause }, { patient: true, signal });
+      const { listed, held } = await this.ports.catalog.findTags(repository);
+      const names = [...new Set([...(listed?.entries ?? []), ...held])].filter((tag) => matchesGlob(tag, tags)).sort();
+      if (names.length === 0) throw new Failure('MANIFEST_UNKNOWN', 'no tag matches');
+      image.matches = names.length;
+      image.state = 'done';
+      return names.map((tag) => ({ text: tag, line, reference: { repository, tag } }));
+    } catch (error) {
+      this.failed(image, error, signal);
+      return [];
+    }
   }
 
   /** Never rejects. */
@@ -165,17 +205,21 @@ export class Preloader {
       await preloadImage(entry.reference, image, this.ports, options, signal);
       image.state = 'done';
     } catch (error) {
-      image.state = signal.aborted ? 'cancelled' : 'failed';
-      if (signal.aborted) return;
-      const failure = Failure.of(error);
-      image.failure = failure.toRecord();
-      const fields = {
-        reference: image.reference,
-        reason: failure.reason,
-        cause: failure.cause && String(failure.cause),
-      };
-      this.ports.log.warn(fields, `preload: ${failure.message}`);
+      this.failed(image, error, signal);
     }
+  }
+
+  private failed(image: Mutable<PreloadedImage>, error: unknown, signal: AbortSignal): void {
+    image.state = signal.aborted ? 'cancelled' : 'failed';
+    if (signal.aborted) return;
+    const failure = Failure.of(error);
+    image.failure = failure.toRecord();
+    const fields = {
+      reference: image.reference,
+      reason: failure.reason,
+      cause: failure.cause && String(failure.cause),
+    };
+    this.ports.log.warn(fields, `preload: ${failure.message}`);
   }
 
   private forgetOld(): void {
@@ -190,6 +234,10 @@ function describe(entry: ListedImage): Mutable<PreloadedImage> {
   const progress = { objects: 0, objectsDone: 0, pulled: 0, bytes: 0, bytesDone: 0 };
   if ('reference' in entry)
     return { reference: formatReference(entry.reference), line: entry.line, state: 'queued', ...progress };
+  if ('tags' in entry) {
+    const reference = `${formatRepository(entry.repository)}:${entry.tags}`;
+    return { reference, line: entry.line, state: 'queued', ...progress };
+  }
   const failure = new Failure('NAME_INVALID', `line ${entry.line}: ${entry.problem}`).toRecord();
   return { reference: entry.text, line: entry.line, state: 'failed', failure, ...progress };
 }
