@@ -84,14 +84,14 @@ describe.each(stacks())('watched tags and webhooks on the %s stack', (name) => {
     const next = addImage('watched/app', 'v1');
     expect(next.digest).not.toBe(first);
     await moved(next.digest, next.blobs);
-    // Every gateway has it, with the upstream away: no client has ever asked.
-    await upstream.stop();
+    // Every gateway has it, and nothing is fetched: no client has ever asked before.
+    upstream.requests.clear();
     for (const gateway of system.gateways.keys()) {
       const answer = await pull('watched/app/manifests/v1', gateway);
       expect([answer.status, answer.headers['docker-content-digest']]).toEqual([200, next.digest]);
       for (const digest of next.blobs) expect((await pull(`watched/app/blobs/${digest}`, gateway)).status).toBe(200);
     }
-    await upstream.start();
+    expect(upstream.requests.gets(/watched\/app/)).toBe(0);
   });
 
   it('asks by HEAD while nothing moves, and shows how each tag is', async () => {
