@@ -173,12 +173,9 @@ describe.each(stacks())('the log on the %s stack', (name) => {
 
     const databasePassword = decodeURIComponent(new URL(system.databaseUrl).password);
     const secrets = {
-      password,
-      adminToken,
-      hookSecret,
-      databasePassword,
-      ...sent,
-      ...Object.fromEntries(tokens.entries()),
+      ...{ password, adminToken, hookSecret, ...sent, ...Object.fromEntries(tokens.entries()) },
+      // The password of a database made for tests is a word that directories have in their names, too.
+      database: name === 'standalone' ? databasePassword : `:${databasePassword}@`,
     };
     expect(tokens.length).toBeGreaterThan(1);
     const text = log();
