@@ -13,8 +13,10 @@ import { Content } from './content.mjs';
 import { load } from './load.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
 import { stopAll } from './processes.mjs';
+import { pruneUnderLoad } from './prune-under-load.mjs';
 import { tables } from './report.mjs';
 import { revalidate } from './revalidate.mjs';
+import { scale } from './scale.mjs';
 import { tokens } from './tokens.mjs';
 import { walk } from './walk.mjs';
 import { warmBlobLarge } from './warm-blob-large.mjs';
@@ -32,6 +34,8 @@ const BENCHES = {
   tokens,
   load,
   'cold-many': coldMany,
+  scale,
+  'prune-under-load': pruneUnderLoad,
 };
 const results = fileURLToPath(new URL('results', import.meta.url));
 const repository = fileURLToPath(new URL('..', import.meta.url));

@@ -1,5 +1,5 @@
 import type { Config } from '#config';
-import { tagRules } from './tag-rules.js';
+import { pinExpressions, tagRules } from './tag-rules.js';
 
 type Rule = Partial<Config['tags']['rules'][number]> & { match: string };
 const rules = (list: Rule[], alwaysPullLatest = false) =>
@@ -39,6 +39,9 @@ describe('tagRules', () => {
     ['docker.io/alpine:*', 'docker.io/other/alpine', '3', false],
   ])('%s and %s:%s', (match, repository, tag, expected) => {
     expect(rules([{ match, alwaysPull: true }])(at(repository), tag)).toEqual(expected ? ALWAYS : NORMAL);
+    // As a prune asks the database.
+    const [{ expression } = { expression: '' }] = pinExpressions({ tags: { rules: [{ match, pin: true }] } } as never);
+    expect(new RegExp(expression).test(`${repository}:${tag}`)).toBe(expected);
   });
 
   it('lets the first match decide, before alwaysPullLatest', () => {

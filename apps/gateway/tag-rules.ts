@@ -48,14 +48,33 @@ function matcher(match: string): (repository: Repository, tag: string) => boolea
   return (asked, name) => Boolean(isHost?.(asked.upstream) && isRepository?.(asked.path) && isTag?.(name));
 }
 
-/** `tags.rules` as expressions of whole references, for a database to tell which tags are pinned; the first match decides. */
+/**
+ * `tags.rules` as expressions of whole references, for a database to tell which tags are pinned; the first match decides. A
+ * glob that cannot be told as one (`!(...)`) pins all that it may mean.
+ */
 export function pinExpressions({ tags }: Pick<Config, 'tags'>): { expression: string; pin: boolean }[] {
-  return tags.rules.map(({ match, pin }) => {
-    const { host, repository, tag } = globs(match);
-    const [h, r, t] = [host, repository, tag].map((glob) =>
-      picomatch.makeRe(glob, { nonegate: true }).source.replace(/^\^|\$$/g, ''),
-    );
-    return { expression: `^${h}/${r}:${t}$`, pin };
+  return tags.rules
+    .filter(({ match, pin }) => pin || !EXTENDED.test(match))
+    .map(({ match, pin }) => {
+      const { host, repository, tag } = globs(match);
+      const [h, r, t] = [host, repository, tag].map((glob) => (EXTENDED.test(glob) ? '.*' : expressionOf(glob)));
+      return { expression: `^${h}/${r}:${t}$`, pin };
+    });
+}
+
+const EXTENDED = /[!?*+@]\(/;
+
+/** What picomatch takes of names, as an expression without anchors inside, which its own have. */
+function expressionOf(glob: string): string {
+  return glob.replace(/\/\*\*$|\*\*\/|\*\*|\[[!^]?[^\]]+\]|\{[^{}]*\}|[^\w/-]/g, (part: string): string => {
+    if (part === '/**') return '(?:/.*)?';
+    if (part === '**/') return '(?:.*/)?';
+    if (part === '**') return '.*';
+    if (part === '*') return '[^/]*';
+    if (part === '?') return '[^/]';
+    if (part.startsWith('[')) return part.replace('[!', '[^');
+    if (part.startsWith('{')) return `(?:${part.slice(1, -1).split(',').map(expressionOf).join('|')})`;
+    return `\\${part}`;
   });
 }
 

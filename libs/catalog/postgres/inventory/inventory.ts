@@ -59,7 +59,7 @@ export class PostgresInventory implements Inventory {
 
   images(filter: ContentFilter, page: Page<ImageSort>): Promise<Listed<ImageEntry>> {
     const measured = page.sort === 'size' || filter.minSize !== undefined || filter.maxSize !== undefined;
-    return new Listing(imageSource(measured))
+    return new Listing(imageSource(measured, page.sort))
       .filter(filter, ALL)
       .where(NAMES_PLATFORM, filter.platform)
       .run(this.connection, page, toImage);

@@ -89,8 +89,11 @@ ORDER BY ${keys.map(({ column }) => `page.${column} ${page.descending ? 'DESC' :
     );
     const than = descending ? '<' : '>';
     this.conditions.push(`(${keys.map(({ column }) => column).join(', ')}) ${than} (${values.join(', ')})`);
-    // Of a comparison of rows only the part that an index has is used; the first key nearly always has one.
-    this.conditions.push(`${keys[0]!.column} ${than}= ${values[0]}`);
+    // Of a comparison of rows only the part that an index has is used; the first key nearly always has one, and names have
+    // one of upstream and path.
+    const indexed = keys[0]!.column === 'upstream' ? 2 : 1;
+    const columns = keys.slice(0, indexed).map(({ column }) => column);
+    this.conditions.push(`(${columns.join(', ')}) ${than}= (${values.slice(0, indexed).join(', ')})`);
   }
 
   private value(value: unknown): string {

@@ -41,19 +41,43 @@ const platforms = (i: string) => `ARRAY(
 const IMAGE_COLUMNS = `h.repository_id, h.manifest_id, m.size AS manifest_size, m.digest,
     coalesce(h.media_type, m.media_type) AS media_type, m.artifact_type, h.stored_at, h.last_access`;
 
-const images = `
-  SELECT r.upstream, r.path, t.name, r.upstream || '/' || r.path || ':' || t.name AS reference, ${IMAGE_COLUMNS}
+const UNTAGGED_NAME = `('@' || ${digestText('m.digest')}) COLLATE "C"`;
+
+/**
+ * Images in the order of their names: repository by repository, so that a page reads no more of them than it shows. OFFSET 0
+ * keeps the planner from joining whole tables first.
+ */
+const imagesByName = `
+  SELECT r.upstream, r.path, i.name, r.upstream || '/' || r.path || CASE WHEN i.tagged THEN ':' ELSE '' END || i.name AS reference,
+         i.repository_id, i.manifest_id, i.manifest_size, i.digest, i.media_type, i.artifact_type, i.stored_at, i.last_access
   FROM repositories r
-  JOIN tags t ON t.repository_id = r.id
-  JOIN repository_manifests h ON h.repository_id = t.repository_id AND h.manifest_id = t.manifest_id
+  CROSS JOIN LATERAL (
+    SELECT t.name, true AS tagged, ${IMAGE_COLUMNS}
+    FROM tags t
+    JOIN repository_manifests h ON h.repository_id = t.repository_id AND h.manifest_id = t.manifest_id
+    JOIN manifests m ON m.id = h.manifest_id
+    WHERE t.repository_id = r.id
+    UNION ALL
+    SELECT ${UNTAGGED_NAME}, false, ${IMAGE_COLUMNS}
+    FROM repository_manifests h
+    JOIN manifests m ON m.id = h.manifest_id
+    WHERE h.repository_id = r.id AND ${UNNAMED}
+    OFFSET 0
+  ) i`;
+
+/** Images in an order that manifests of repositories have an index for. */
+const imagesByContent = `
+  SELECT r.upstream, r.path, n.name, r.upstream || '/' || r.path || CASE WHEN n.tagged THEN ':' ELSE '' END || n.name AS reference,
+         ${IMAGE_COLUMNS}
+  FROM repository_manifests h
+  JOIN repositories r ON r.id = h.repository_id
   JOIN manifests m ON m.id = h.manifest_id
-  UNION ALL
-  SELECT r.upstream, r.path, ('@' || ${digestText('m.digest')}) COLLATE "C",
-         r.upstream || '/' || r.path || '@' || ${digestText('m.digest')}, ${IMAGE_COLUMNS}
-  FROM repositories r
-  JOIN repository_manifests h ON h.repository_id = r.id
-  JOIN manifests m ON m.id = h.manifest_id
-  WHERE ${UNNAMED}`;
+  CROSS JOIN LATERAL (
+    SELECT t.name, true AS tagged FROM tags t WHERE t.repository_id = h.repository_id AND t.manifest_id = h.manifest_id
+    UNION ALL
+    SELECT ${UNTAGGED_NAME}, false WHERE ${UNNAMED}
+    OFFSET 0
+  ) n`;
 
 /** A platform of an image: of `repository_id, manifest_id`. */
 export const NAMES_PLATFORM = `EXISTS (
@@ -63,7 +87,8 @@ export const NAMES_PLATFORM = `EXISTS (
       WHERE e.parent_id = source.manifest_id AND e.platform = ?)`;
 
 /** `measured`: sizes are needed for every row, not only for those of the page. */
-export function imageSource(measured: boolean): ListSource {
+export function imageSource(measured: boolean, sort: string): ListSource {
+  const images = sort === 'reference' ? imagesByName : imagesByContent;
   return {
     name: 'images',
     from: measured ? `SELECT image.*, ${imageSize('image')} AS size FROM (${images}) image` : images,

@@ -1,8 +1,9 @@
 import type { PrunePlan, PruneProtection, PruneRule } from '../../pruning.js';
 import type { Run } from '../connection.js';
 
-/** Images that the first look at a byte budget considers; each further look four times as many. */
-const FIRST_LOOK = 20_000;
+/** Images that the first look at a byte budget considers at least; each further look four times as many. */
+const FIRST_LOOK = 10_000;
+const MARGIN = 1.2;
 /** An index of indexes of indexes is as deep as anybody has seen. */
 const DEPTH = 4;
 
@@ -135,23 +136,28 @@ FROM (
     const { all } = await this.one('SELECT coalesce(sum(size), 0) AS all FROM blobs');
     const { most } = await this.one('SELECT coalesce(max(rank), 0) AS most FROM prune_candidate');
     const surplus = Number(all) - bytes;
-    let cut = surplus > 0 ? undefined : 0;
+    if (surplus <= 0) {
+      await this.do('DELETE FROM prune_candidate');
+      await this.measure();
+      return 0;
+    }
+    let cut: number | undefined;
     let freed = 0;
-    for (let look = FIRST_LOOK; cut === undefined; look *= 4) {
+    // As many as would do if all had the same size and shared nothing, and some more.
+    const guess = Math.ceil((Number(most) * surplus * MARGIN) / Number(all));
+    for (let look = Math.max(guess, FIRST_LOOK); cut === undefined; look *= 4) {
       await this.measure(look);
       const row = await this.one(CUT, [surplus, look]);
       freed = Number(row.freed);
       if (row.rank !== null) cut = Number(row.rank);
       else if (look >= Number(most)) cut = Number(most);
     }
-    if (cut > 0) {
-      // An image that frees nothing by going may as well stay: all of it is needed by others, too.
-      await this.do('DELETE FROM prune_freed WHERE rank > $1', [cut]);
-      await this.do(USEFUL);
-      for (let depth = 0; depth < DEPTH; depth++) if ((await this.do(USEFUL_ABOVE)) === 0) break;
-    }
-    await this.do(cut > 0 ? ONLY_USEFUL : 'DELETE FROM prune_candidate WHERE rank > $1', [cut]);
-    await this.measure();
+    for (const table of ['prune_candidate', 'prune_doomed', 'prune_pair', 'prune_freed'])
+      await this.do(`DELETE FROM ${table} WHERE rank > $1`, [cut]);
+    // An image that frees nothing by going may as well stay: all of it is needed by others, too.
+    await this.do(USEFUL);
+    for (let depth = 0; depth < DEPTH; depth++) if ((await this.do(USEFUL_ABOVE)) === 0) break;
+    if ((await this.do(ONLY_USEFUL)) > 0) await this.measure();
     return Math.max(0, surplus - freed);
   }
 
@@ -209,10 +215,12 @@ HAVING bool_and(d.manifest_id IS NOT NULL)`;
 const FREED = `
 CREATE TEMP TABLE prune_freed ON COMMIT DROP AS
 SELECT b.digest, b.size, max(p.rank) AS rank
-FROM blobs b
+FROM (
+  SELECT b.id, b.digest, b.size FROM (SELECT DISTINCT child FROM prune_pair) c JOIN blobs b ON b.digest = c.child
+  WHERE b.last_access <= ${ago('$1')}
+) b
 JOIN repository_blobs h ON h.blob_id = b.id
 LEFT JOIN prune_pair p ON p.repository_id = h.repository_id AND p.child = b.digest
-WHERE b.digest IN (SELECT child FROM prune_pair) AND b.last_access <= ${ago('$1')}
 GROUP BY b.id, b.digest, b.size
 HAVING bool_and(p.rank IS NOT NULL)`;
 
@@ -236,10 +244,9 @@ WHERE NOT d.useful AND EXISTS (
   JOIN prune_doomed x ON x.repository_id = d.repository_id AND x.manifest_id = c.id AND x.useful
   WHERE e.parent_id = d.manifest_id AND e.kind = 'manifest')`;
 
-/** $1 the highest rank that goes */
 const ONLY_USEFUL = `
 DELETE FROM prune_candidate c
-WHERE c.rank > $1::bigint OR NOT EXISTS (
+WHERE NOT EXISTS (
   SELECT FROM prune_doomed d WHERE d.repository_id = c.repository_id AND d.manifest_id = c.manifest_id AND d.useful)`;
 
 const COUNTS = `
