@@ -24,6 +24,8 @@ export interface RebuildJob extends Readonly<RebuildReport> {
 
 const LEASE_MS = 60_000;
 const DUTY = 'journal';
+/** A longer one would go off at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** Keeps the journal beside the blobs short, and makes the catalog from it when that was lost. One process at a time. */
 export class JournalKeeper {
@@ -51,7 +53,7 @@ export class JournalKeeper {
   follow(): void {
     const look = () => {
       this.running = this.running.then(() => this.look());
-      this.timer = setTimeout(look, this.every);
+      this.timer = setTimeout(look, Math.min(this.every, LONGEST_TIMER));
       this.timer.unref();
     };
     this.timer = setTimeout(look, this.every / 60);
