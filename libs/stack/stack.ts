@@ -188,6 +188,8 @@ async function openCatalog(
   closers: (() => Promise<unknown> | void)[],
 ): Promise<Catalog> {
   let { url } = config.metadata;
+  // A database of our own has no other users; one that was given may have.
+  const alone = !url;
   if (!url) {
     const postgres = await startEmbeddedPostgres({ dataDir: join(config.dataDir, 'postgres'), log });
     closers.push(() => postgres.stop());
@@ -198,6 +200,7 @@ async function openCatalog(
   const catalog = await connectCatalog({
     url,
     preparedStatements: !config.metadata.pooler,
+    alone,
     applicationName: `ociregistry ${role}`,
     onConnectionLost: (error) => log.warn({ error: error.message }, 'an idle database connection was lost'),
   });

@@ -7,6 +7,7 @@ import type {
   ManifestRecord,
   NewManifest,
   PoolState,
+  PullLedger,
   RepositoryNames,
   TagRecord,
 } from '../port.js';
@@ -20,6 +21,7 @@ import { PostgresHoldings } from './holdings.js';
 import { PostgresInventory } from './inventory/inventory.js';
 import { PostgresPullLedger } from './ledger.js';
 import { PostgresLists } from './lists.js';
+import type { OwnPullLedger } from './own-ledger.js';
 import { PostgresPruning } from './pruning/pruning.js';
 import { PostgresUpstreamLedger } from './upstream-ledger.js';
 import { PostgresUsage } from './usage.js';
@@ -37,7 +39,7 @@ const MAX_TRIES = 10;
 const TOUCHES_PER_STATEMENT = 1_000;
 
 export class PostgresCatalog implements Catalog {
-  readonly pulls: PostgresPullLedger;
+  readonly pulls: PullLedger;
   readonly upstreams: PostgresUpstreamLedger;
   readonly inventory: PostgresInventory;
   readonly holdings: PostgresHoldings;
@@ -48,8 +50,12 @@ export class PostgresCatalog implements Catalog {
   private readonly lists: PostgresLists;
   private readonly knowledge: Batcher<NamedBlob, BlobKnowledge>;
 
-  constructor(private readonly connection: Connection) {
-    this.pulls = new PostgresPullLedger(connection);
+  constructor(
+    private readonly connection: Connection,
+    /** Instead of the rows themselves. */
+    private readonly own?: OwnPullLedger,
+  ) {
+    this.pulls = own ?? new PostgresPullLedger(connection);
     this.upstreams = new PostgresUpstreamLedger(connection);
     this.lists = new PostgresLists(connection);
     this.inventory = new PostgresInventory(connection);
@@ -223,8 +229,9 @@ export class PostgresCatalog implements Catalog {
     return this.connection.ping();
   }
 
-  close(): Promise<void> {
-    return this.connection.close();
+  async close(): Promise<void> {
+    await this.own?.close();
+    await this.connection.close();
   }
 
   private async knowBlobs(items: NamedBlob[]): Promise<BlobKnowledge[]> {

@@ -175,6 +175,9 @@ FROM pulls WHERE key = ANY ($1::text[]);
 -- catalog.findInstallation
 SELECT id FROM installation;
 
+-- catalog.findLostPulls
+SELECT key, attempt FROM pulls WHERE state = 'running';
+
 -- catalog.findManifest
 SELECT coalesce(h.media_type, m.media_type) AS media_type, m.bytes
 FROM manifests m
@@ -420,6 +423,35 @@ WHERE excluded.pause_cause = 'manual' OR u.paused_until IS NULL OR u.paused_unti
 
 -- catalog.ping
 SELECT 1;
+
+-- catalog.recordPulls
+INSERT INTO pulls AS p (key, target, state, attempt, token, worker, lease_until, changed_at, started_at, relay, size,
+                        failure, previous_failure, previous_at)
+SELECT i.key, i.target::jsonb, i.state, i.attempt, nextval('pull_token'), i.worker,
+       c.now + i.lease * interval '1 millisecond', c.now - i.changed * interval '1 millisecond',
+       c.now - i.started * interval '1 millisecond', i.relay::jsonb, i.size, i.failure::jsonb, i.previous::jsonb,
+       c.now - i.previous_age * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::float8[], $7::float8[], $8::float8[],
+            $9::text[], $10::bigint[], $11::text[], $12::text[], $13::float8[])
+       AS i(key, target, state, attempt, worker, lease, changed, started, relay, size, failure, previous, previous_age),
+     (SELECT clock_timestamp() AS now) c
+ORDER BY i.key COLLATE "C"
+ON CONFLICT (key) DO UPDATE SET
+  target = excluded.target,
+  state = excluded.state,
+  attempt = excluded.attempt,
+  token = excluded.token,
+  worker = excluded.worker,
+  lease_until = excluded.lease_until,
+  changed_at = excluded.changed_at,
+  started_at = CASE p.state WHEN 'finished' THEN excluded.started_at ELSE p.started_at END,
+  relay = excluded.relay,
+  size = excluded.size,
+  failure = excluded.failure,
+  previous_failure = CASE WHEN excluded.previous_at IS NOT NULL THEN excluded.previous_failure
+                          WHEN p.state = 'finished' THEN p.failure ELSE p.previous_failure END,
+  previous_at = CASE WHEN excluded.previous_at IS NOT NULL THEN excluded.previous_at
+                     WHEN p.state = 'finished' THEN p.changed_at ELSE p.previous_at END;
 
 -- catalog.releasePulls
 WITH item AS (
