@@ -23,7 +23,7 @@ import { serveUi } from '../admin/ui.js';
 import { VerifyModule } from '../admin/verify/verify.module.js';
 import { VerifyService } from '../admin/verify/verify.service.js';
 import { WatchModule } from '../admin/watch/watch.module.js';
-import { GatewayModule } from '../gateway/gateway.module.js';
+import { GatewayModule, gatewayMemory } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { offerPullApi } from '../gateway/pull-api-to-try.js';
 import { PullerModule } from '../puller/puller.module.js';
@@ -70,8 +70,9 @@ export async function startServer(config: Config, options: StartOptions): Promis
       JournalModule.for(config, stack, logger),
       WatchModule.for(config, stack, logger),
     );
-  if (has('gateway')) imports.push(GatewayModule.for(config, stack, logger));
-  if (has('puller')) imports.push(PullerModule.for(config, stack, () => relayUrl, logger));
+  const facts = has('gateway') ? gatewayMemory() : undefined;
+  if (facts) imports.push(GatewayModule.for(config, stack, facts, logger));
+  if (has('puller')) imports.push(PullerModule.for(config, stack, { relayUrl: () => relayUrl, facts }, logger));
   class ServerModule {}
   const app = await NestFactory.create<NestFastifyApplication>(
     { module: ServerModule, imports },

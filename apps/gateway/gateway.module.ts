@@ -1,6 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
-import { AccessTimes, type Log, PullWaits, Registry } from '#registry';
+import { AccessTimes, FactCache, type Log, PullWaits, Registry } from '#registry';
 import type { Stack } from '#stack';
 import { AccessLog } from '#telemetry';
 import { GatewayServer, type TlsFiles } from './gateway-server.js';
@@ -23,10 +23,21 @@ const BUS_PATIENCE_MS = 7000;
 const EMPTY_REFERRERS_MS = 10_000;
 const ACCESS_TIMES = { flushEvery: 5000, resolution: 60_000 };
 
+export function gatewayMemory(): FactCache {
+  return new FactCache({
+    manifestBytes: MANIFEST_MEMORY,
+    blobBytes: BLOB_MEMORY,
+    tagTtl: TAG_MEMORY_MS,
+    negativeTtl: NEGATIVE_MS,
+    retryAfter: RETRY_MS,
+  });
+}
+
 /** The OCI pull API. Stateless; never talks to an upstream. */
 @Module({})
 export class GatewayModule {
-  static for(config: Config, stack: Stack, log: Log): DynamicModule {
+  /** `facts`: what the gateway knows without a question, and a puller of the same process tells it. */
+  static for(config: Config, stack: Stack, facts: FactCache, log: Log): DynamicModule {
     return {
       module: GatewayModule,
       providers: [
@@ -40,16 +51,9 @@ export class GatewayModule {
               busPatience: BUS_PATIENCE_MS,
             });
             return new Registry(
-              { catalog, blobs, bus, waits, log },
+              { catalog, blobs, bus, waits, facts, log },
               {
                 airGapped: config.airGapped,
-                facts: {
-                  manifestBytes: MANIFEST_MEMORY,
-                  blobBytes: BLOB_MEMORY,
-                  tagTtl: TAG_MEMORY_MS,
-                  negativeTtl: NEGATIVE_MS,
-                  retryAfter: RETRY_MS,
-                },
                 revalidateTimeout: REVALIDATE_MS,
                 tagRule: tagRules(config),
                 lists: { rule: listRule(config), emptyFor: EMPTY_REFERRERS_MS },

@@ -2,7 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { canonicalHost } from '#oci';
-import { type ContentRule, ContentRules, DOWNLOAD_DEFAULTS, type Log, PullWorker, signalProgress } from '#registry';
+import {
+  type ContentRule,
+  ContentRules,
+  DOWNLOAD_DEFAULTS,
+  type FactCache,
+  type Log,
+  PullWorker,
+  signalProgress,
+} from '#registry';
 import { RelayServer } from '#relay';
 import type { Stack } from '#stack';
 import { meterRelay } from '#telemetry';
@@ -20,8 +28,15 @@ const PROGRESS = Symbol('progress');
 /** Workers: claim, fetch, verify, store, relay. No public API. */
 @Module({})
 export class PullerModule {
-  /** `relayUrl` is asked late: the relay's port may be known only once it listens. */
-  static for(config: Config, stack: Stack, relayUrl: () => string, log: Log): DynamicModule {
+  /**
+   * `relayUrl` is asked late: the relay's port may be known only once it listens. `facts`: of a gateway in this process.
+   */
+  static for(
+    config: Config,
+    stack: Stack,
+    { relayUrl, facts }: { relayUrl: () => string; facts: FactCache | undefined },
+    log: Log,
+  ): DynamicModule {
     return {
       module: PullerModule,
       controllers: [PullController],
@@ -30,7 +45,7 @@ export class PullerModule {
           provide: PullWorker,
           useFactory: () =>
             new PullWorker(
-              { ...stack, content: contentRules(config), log, events: stack.pulls },
+              { ...stack, content: contentRules(config), log, events: stack.pulls, ...(facts ? { facts } : {}) },
               {
                 worker: randomUUID(),
                 lease: config.pulls.lease,

@@ -1,5 +1,11 @@
 import type { Digest } from '#oci';
 
+/**
+ * A blob up to this size in bytes is read whole, verified, and kept in memory by whoever serves it. Nobody is harmed when a
+ * power cut leaves less of it than its name says.
+ */
+export const VERIFIED_WHEN_READ = 64 * 1024;
+
 /** A half-open byte span `[offset, offset + length)`. */
 export interface Span {
   readonly offset: number;

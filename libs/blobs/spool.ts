@@ -110,11 +110,18 @@ export class SpoolFile {
     for (let done = 0; done < into.length; ) done += await this.read(offset + done, into.subarray(done));
   }
 
-  /** Everything written is on the disk when this resolves, and survives a power cut. */
-  async sync(): Promise<void> {
+  /** Everything written is in the file when this resolves. */
+  async flush(): Promise<void> {
     for (const extent of [...this.filling]) this.flushOne(extent);
     await Promise.all(this.flushing.values());
     if (this.failure) throw this.failure.error;
+    // Of an empty blob nothing was written.
+    await this.open();
+  }
+
+  /** Everything written is on the disk when this resolves, and survives a power cut. */
+  async sync(): Promise<void> {
+    await this.flush();
     await syncFile(await this.open());
   }
 

@@ -28,6 +28,8 @@ export interface Delivery {
   readonly lane: Lane;
   /** Tells the queue that the work goes on (heartbeat). */
   working(): void;
+  /** What is left to do (records) needs no slot: another pull may begin, within bounds. */
+  release(): void;
 }
 
 /** What the handler answers: `done` removes the message, `later` has it delivered again after `delayMs`. */

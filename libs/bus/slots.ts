@@ -11,6 +11,17 @@ export interface SlotLimits extends Readonly<Record<Lane, number>> {
   readonly light?: number;
 }
 
+/** The place of one running pull. */
+export interface Slot {
+  /** Gives the place up before the pull has ended; whether another may begin now. */
+  release(): boolean;
+  /** The pull has ended. */
+  end(): void;
+}
+
+/** Pulls that gave their slots up before they ended: while the catalog is slow they must not pile up. */
+const MOST_RELEASED = 256;
+
 /**
  * The running pulls of one worker.
  *
@@ -21,7 +32,8 @@ export interface SlotLimits extends Readonly<Record<Lane, number>> {
  */
 export class Slots {
   private readonly running: Record<Lane, number> = { interactive: 0, background: 0 };
-  private count = 0;
+  private readonly held: Record<Lane, number> = { interactive: 0, background: 0 };
+  private released = 0;
   private idle: Deferred | undefined;
 
   constructor(private readonly limits: SlotLimits) {
@@ -36,22 +48,38 @@ export class Slots {
     return Math.ceil(this.limits[lane] - this.running[lane]);
   }
 
-  /** Returns the function that gives the slot back; it is called once. */
-  take(lane: Lane, target: Target): () => void {
+  /** Begins a pull. */
+  take(lane: Lane, target: Target): Slot {
     const share = target.kind === 'blob' ? 1 : 1 / (this.limits.light ?? 1);
     this.running[lane] += share;
-    this.count++;
-    return () => {
+    this.held[lane]++;
+    let place: 'held' | 'released' | 'ended' = 'held';
+    const free = () => {
       // Thirds do not add up: nothing is left over when nothing runs.
-      this.count--;
-      this.running[lane] = this.count === 0 ? 0 : this.running[lane] - share;
-      if (this.count === 0) this.idle?.resolve();
+      this.held[lane]--;
+      this.running[lane] = this.held[lane] === 0 ? 0 : this.running[lane] - share;
+    };
+    return {
+      release: () => {
+        if (place !== 'held' || this.released >= MOST_RELEASED) return false;
+        place = 'released';
+        this.released++;
+        free();
+        return true;
+      },
+      end: () => {
+        if (place === 'ended') return;
+        if (place === 'held') free();
+        else this.released--;
+        place = 'ended';
+        if (this.busy === 0) this.idle?.resolve();
+      },
     };
   }
 
-  /** Pulls that run. */
+  /** Pulls that have not ended. */
   get busy(): number {
-    return this.count;
+    return this.held.interactive + this.held.background + this.released;
   }
 
   /** Resolves when nothing runs. The caller bounds the wait and lets nothing new start. */

@@ -19,7 +19,7 @@ export { PullWaits } from './pulls/pull-waits.js';
 export { PullWorker, type WorkerOptions } from './pulls/pull-worker.js';
 export type { PullOutcome, TransferEvent, WorkerEvents } from './pulls/worker-events.js';
 export type { BlobReader } from './serve/blob-reader.js';
-export type { Asked } from './serve/fact-cache.js';
+export { type Asked, FactCache } from './serve/fact-cache.js';
 export type { TagRule } from './serve/freshness.js';
 export { Lists, type ServedList } from './serve/lists.js';
 export { Registry, type RequestContext, type ServedManifest } from './serve/registry.js';

@@ -8,7 +8,16 @@ import { EVENT_MAJOR, type Lane, type PullRequested, pullKey, type SignalName, t
 import { InProcessBus } from '#bus/adapters';
 import type { Catalog, PullRow } from '#catalog';
 import { type Digest, digestOf, Failure, type Target } from '#oci';
-import { ContentRules, DOWNLOAD_DEFAULTS, type Log, PullWaits, PullWorker, Registry, Transfers } from '#registry';
+import {
+  ContentRules,
+  DOWNLOAD_DEFAULTS,
+  FactCache,
+  type Log,
+  PullWaits,
+  PullWorker,
+  Registry,
+  Transfers,
+} from '#registry';
 import { HttpRelays, RelayServer } from '#relay';
 import type { BlobBody, Upstream } from '#upstream';
 import { bytesOf, generatedSource } from '../support/upstream/blobs.js';
@@ -91,7 +100,7 @@ export class Puller {
     const entry = this.system.bus.next(lane);
     if (!entry) return false;
     const ended = this.worker
-      .handle(entry.raw as PullRequested, { lane, working: () => {} })
+      .handle(entry.raw as PullRequested, { lane, working: () => {}, release: () => {} })
       .then((verdict) => this.settle(lane, verdict));
     this.busy.set(lane, { entry, ended });
     return true;
@@ -254,11 +263,11 @@ export class System {
       busPatience: 60_000,
     });
     const rule = { fresh: 60_000, stale: 60_000 };
+    const facts = new FactCache({ manifestBytes: 1024, blobBytes: 1024, tagTtl: 1, negativeTtl: 1, retryAfter: 1 });
     const registry = new Registry(
-      { catalog: this.catalog, blobs: this.blobs, bus: this.bus, waits, log },
+      { catalog: this.catalog, blobs: this.blobs, bus: this.bus, waits, facts, log },
       {
         airGapped: false,
-        facts: { manifestBytes: 1024, blobBytes: 1024, tagTtl: 1, negativeTtl: 1, retryAfter: 1 },
         revalidateTimeout: 1_000,
         tagRule: () => rule,
         lists: { rule: rule, emptyFor: 1 },

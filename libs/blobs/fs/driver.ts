@@ -7,7 +7,7 @@ import { BufferPool } from '../buffers.js';
 import { type BlobDriver, blobKey, keyDigest, type Upload } from '../driver.js';
 import { blobGone, storeFailure } from '../failures.js';
 import { isCode, readAt } from '../file.js';
-import type { Sink, Span, StoredBlob } from '../port.js';
+import { type Sink, type Span, type StoredBlob, VERIFIED_WHEN_READ } from '../port.js';
 import type { SpoolFile } from '../spool.js';
 import { OpenFiles } from './open-files.js';
 
@@ -78,10 +78,10 @@ export class FsDriver implements BlobDriver {
     return {
       written: () => {},
       // A rename may reach the disk before the bytes do, and a power cut would then leave a short blob under a good
-      // name: so sync first. It costs about half of the commits a second of tiny blobs (3,000 instead of 7,000), and no
-      // client waits for it: readers get the end of the body when `verify` resolves. A rename that is lost is a miss.
-      commit: async () => {
-        await spool.sync();
+      // name: so sync first, except what is verified whenever it is read (docs/adr/0007). No client waits for it: readers
+      // get the end of the body when `verify` resolves. A rename that is lost is a miss.
+      commit: async (size) => {
+        await (size > VERIFIED_WHEN_READ ? spool.sync() : spool.flush());
         await spool.moveTo(target);
         // A blob that was here already was perhaps damaged: read the new one.
         this.files.forget(target);

@@ -1,16 +1,9 @@
 import { decodePull } from '../decode.js';
-import { LANES, type Lane, type PullRequested } from '../events.js';
-import type { Delivery } from '../port.js';
+import { LANES, type PullRequested } from '../events.js';
 import { NEWER_MAJOR_DELAY, PullServer, type PullServerOptions, retryDelay } from '../pull-server.js';
+import type { Slot } from '../slots.js';
 import type { InProcessBus } from './bus.js';
 import type { Entry } from './queue.js';
-
-/** No lease runs out in here, so a heartbeat has nobody to reach. */
-const delivery = (lane: Lane): Delivery => ({ lane, working: () => {} });
-const DELIVERIES: Readonly<Record<Lane, Delivery>> = {
-  interactive: delivery('interactive'),
-  background: delivery('background'),
-};
 
 /** Nest transport over an InProcessBus. */
 export class InProcessStrategy extends PullServer {
@@ -63,21 +56,28 @@ export class InProcessStrategy extends PullServer {
     }
   }
 
-  private async run(entry: Entry, event: PullRequested, release: () => void): Promise<void> {
+  private async run(entry: Entry, event: PullRequested, slot: Slot): Promise<void> {
     try {
-      const delay = await this.deliver(entry, event);
+      const delay = await this.deliver(entry, event, slot);
       if (delay === undefined) this.bus.done(entry);
       else this.bus.postpone(entry, delay);
     } finally {
-      release();
+      slot.end();
       this.wake();
     }
   }
 
   /** Milliseconds until the next delivery; undefined when there is none. */
-  private async deliver(entry: Entry, event: PullRequested): Promise<number | undefined> {
+  private async deliver(entry: Entry, event: PullRequested, slot: Slot): Promise<number | undefined> {
     try {
-      const verdict = await this.handle(event, DELIVERIES[entry.lane]);
+      const verdict = await this.handle(event, {
+        lane: entry.lane,
+        // No lease of a message runs out in here.
+        working: () => {},
+        release: () => {
+          if (slot.release()) this.wake();
+        },
+      });
       return verdict.verdict === 'later' ? verdict.delayMs : undefined;
     } catch {
       return retryDelay(entry.attempts);

@@ -2,6 +2,7 @@ import type { JsMsg } from '@nats-io/jetstream';
 import { decodePullJson } from '../decode.js';
 import { LANES, type Lane, type PullRequested } from '../events.js';
 import { NEWER_MAJOR_DELAY, PullServer, type PullServerOptions, retryDelay } from '../pull-server.js';
+import type { Slot } from '../slots.js';
 import type { JetStreamBus } from './bus.js';
 import { LaneFetcher } from './lane-fetcher.js';
 import type { Link } from './link.js';
@@ -57,7 +58,7 @@ export class JetStreamStrategy extends PullServer {
     }
     const decoded = decodePullJson(message.string());
     if (decoded.kind === 'event') {
-      void this.run(decoded.event, message, { lane, release: this.slots.take(lane, decoded.event.target) });
+      void this.run(lane, decoded.event, message, this.slots.take(lane, decoded.event.target));
       // A light pull leaves room for more.
       this.fill();
     } else if (decoded.kind === 'newer') {
@@ -68,19 +69,21 @@ export class JetStreamStrategy extends PullServer {
     }
   }
 
-  private async run(
-    event: PullRequested,
-    message: JsMsg,
-    { lane, release }: { readonly lane: Lane; readonly release: () => void },
-  ): Promise<void> {
+  private async run(lane: Lane, event: PullRequested, message: JsMsg, slot: Slot): Promise<void> {
     let delay: number | undefined;
     try {
-      const verdict = await this.handle(event, { lane, working: () => this.working(message) });
+      const verdict = await this.handle(event, {
+        lane,
+        working: () => this.working(message),
+        release: () => {
+          if (slot.release()) this.fill();
+        },
+      });
       if (verdict.verdict === 'later') delay = verdict.delayMs;
     } catch {
       delay = retryDelay(message.info.deliveryCount);
     }
-    release();
+    slot.end();
     this.fill();
     await this.settle(message, delay);
   }

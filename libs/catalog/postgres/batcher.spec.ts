@@ -118,4 +118,27 @@ describe('Batcher', () => {
     runs[0]?.end.resolve([1]);
     expect(await Promise.all([one, three])).toEqual([1, 3]);
   });
+
+  it('waits for more items before a run where it was told to', async () => {
+    jest.useFakeTimers();
+    try {
+      const runs: number[][] = [];
+      const batcher = new Batcher<number, number>(
+        async (items) => {
+          runs.push(items);
+          return items;
+        },
+        { ...options, linger: 10 },
+      );
+      const first = batcher.submit(1);
+      await jest.advanceTimersByTimeAsync(5);
+      const second = batcher.submit(2);
+      expect(runs).toEqual([]);
+      await jest.advanceTimersByTimeAsync(5);
+      expect(await Promise.all([first, second])).toEqual([1, 2]);
+      expect(runs).toEqual([[1, 2]]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
 });

@@ -9,6 +9,8 @@ export interface BatcherOptions<Item> {
   readonly maxWait: number;
   /** Runs at the same time. */
   readonly concurrency: number;
+  /** Milliseconds that a run waits for more items, where nobody waits for its end. Default: the turn of the event loop. */
+  readonly linger?: number;
   /** Items of one key never share a run. */
   readonly keyOf: (item: Item) => string;
   /** Whether one item may be at fault, so that each is worth a run of its own. */
@@ -54,7 +56,8 @@ export class Batcher<Item, Result> {
   private schedule(): void {
     if (this.scheduled || this.waiting.length === 0 || this.running >= this.options.concurrency) return;
     this.scheduled = true;
-    setImmediate(() => {
+    const { linger } = this.options;
+    const begin = () => {
       this.scheduled = false;
       const batch = this.take();
       if (batch.length > 0) {
@@ -65,7 +68,9 @@ export class Batcher<Item, Result> {
         });
       }
       this.schedule();
-    });
+    };
+    if (linger === undefined) setImmediate(begin);
+    else setTimeout(begin, linger);
   }
 
   private take(): Array<Waiting<Item, Result>> {

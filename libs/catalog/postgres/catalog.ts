@@ -36,6 +36,8 @@ interface HeldBlob extends NamedBlob {
 }
 
 const MAX_TRIES = 10;
+/** Clients are served before the row is written. Milliseconds. */
+const BLOBS_LINGER = 10;
 const TOUCHES_PER_STATEMENT = 1_000;
 
 export class PostgresCatalog implements Catalog {
@@ -72,7 +74,7 @@ export class PostgresCatalog implements Catalog {
       isolate: isValueError,
       overloaded: () => overloaded('blobs'),
     };
-    this.blobs = new Batcher((items: HeldBlob[]) => this.storeBlobs(items), batching);
+    this.blobs = new Batcher((items: HeldBlob[]) => this.storeBlobs(items), { ...batching, linger: BLOBS_LINGER });
     this.knowledge = new Batcher((items) => this.knowBlobs(items), batching);
   }
 

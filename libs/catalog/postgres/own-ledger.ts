@@ -128,6 +128,15 @@ export class OwnPullLedger implements PullLedger {
     return true;
   }
 
+  async release(ref: ClaimRef): Promise<boolean> {
+    if (!this.held(ref)) return false;
+    this.running.delete(ref.key);
+    await this.writing?.catch(() => {});
+    this.unwritten.delete(ref.key);
+    await this.connection.execute(pulls.removePull, [ref.key]);
+    return true;
+  }
+
   async find(key: string): Promise<PullRow | undefined> {
     const entry = this.running.get(key) ?? this.finished.get(key);
     if (!entry) return this.rows.find(key);

@@ -85,6 +85,9 @@ FROM locked i WHERE`,
 export const releasePulls = fenced('releasePulls', '', '', 'DELETE FROM pulls p USING locked i WHERE');
 
 /** $1 key */
+export const removePull = statement('removePull', `DELETE FROM pulls WHERE key = $1`);
+
+/** $1 key */
 export const findPull = statement(
   'findPull',
   `

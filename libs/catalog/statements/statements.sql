@@ -506,6 +506,9 @@ WITH removed AS (
 )
 SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM removed;
 
+-- catalog.removePull
+DELETE FROM pulls WHERE key = $1;
+
 -- catalog.removeStrays
 WITH stray AS (
   SELECT h.blob_id, h.repository_id

@@ -31,6 +31,8 @@ export async function pullBlob(
   if (stored !== undefined && (size === undefined || stored === size)) {
     await content.blob(repository, digest, stored);
     await upstream.headBlob(repository, digest, pull.call);
+    ports.facts?.addBlob(repository, digest, stored);
+    pull.present(stored);
     await catalog.storeBlob(repository, digest, stored);
     return stored;
   }
@@ -46,9 +48,12 @@ async function fetch(
 ): Promise<number> {
   const abandoned = !pull.again || (await abandon(pull, target.digest, ports));
   const received = await transfer(pull, target, size, ports, options);
+  const { repository, digest } = target;
+  ports.facts?.addBlob(repository, digest, received);
+  pull.present(received);
   // The store has just taken the blob, so it is back.
-  if (!abandoned) await abandon(pull, target.digest, ports);
-  await ports.catalog.storeBlob(target.repository, target.digest, received);
+  if (!abandoned) await abandon(pull, digest, ports);
+  await ports.catalog.storeBlob(repository, digest, received);
   return received;
 }
 
@@ -78,7 +83,7 @@ async function transfer(
   pull: Pull,
   { repository, digest }: BlobTarget,
   size: number | undefined,
-  { blobs, content, upstream, transfers, events }: WorkerPorts,
+  { blobs, content, upstream, transfers, events, facts }: WorkerPorts,
   options: WorkerOptions,
 ): Promise<number> {
   let unread: NodeJS.Timeout | undefined;
@@ -104,6 +109,7 @@ async function transfer(
         pull.log.debug({ event }, 'transfer');
       },
       onFirstByte: () => clearTimeout(silent),
+      ...(facts ? { onSmall: (bytes) => facts.addBlobBytes(digest, bytes) } : {}),
       onIdle: (idle) => {
         clearTimeout(unread);
         if (!idle || !pull.interactive) return;

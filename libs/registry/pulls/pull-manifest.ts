@@ -44,6 +44,7 @@ export async function pullManifest(
   const parsed = parseManifest(fetched.bytes, fetched.mediaType);
   await ports.content.manifest(repository, fetched, parsed);
   await catalog.storeManifest(repository, manifestFacts(fetched, parsed), byDigest ? undefined : reference);
+  ports.facts?.addManifest(repository, fetched);
   if (!byDigest) tellTag(ports, target, fetched.digest);
   if (options.prefetch.enabled && pull.event.cause !== 'revalidate')
     await prefetch(pull, target, parsed, ports, options);

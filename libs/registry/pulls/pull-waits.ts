@@ -11,7 +11,7 @@ import type { Outcome, Told, WaitOptions, WaitsOptions } from './waiting.js';
 export type { Outcome, PullRequest, WaitOptions, WaitsOptions };
 
 const AFTER_END_MS = 50;
-const EARLY_LOOKS_MS = [20, 300];
+const EARLY_LOOKS_MS = [20, 80, 300];
 
 /** One key that somebody in this process waits for. */
 interface Wait {

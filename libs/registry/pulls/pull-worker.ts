@@ -14,6 +14,7 @@ import { Failure, type FailureRecord, isDigest, type Target } from '#oci';
 import type { Upstream } from '#upstream';
 import type { ContentChecks } from '../content-rules.js';
 import type { Log } from '../ports.js';
+import type { FactCache } from '../serve/fact-cache.js';
 import type { DownloadOptions } from '../transfers/download.js';
 import type { Transfers } from '../transfers/transfers.js';
 import { leaseKey, sameRepository } from './lease-key.js';
@@ -48,6 +49,8 @@ export interface WorkerPorts {
   readonly upstream: Upstream;
   readonly transfers: Transfers;
   readonly content: ContentChecks;
+  /** The memory of a gateway in the same process, which then need not look up what was just brought. */
+  readonly facts?: Pick<FactCache, 'addManifest' | 'addBlob' | 'addBlobBytes'>;
   readonly log: Log;
   readonly events?: WorkerEvents;
 }
@@ -144,14 +147,15 @@ export class PullWorker {
         pull.log.warn({ error: String(error) }, 'cannot record the relay');
       });
     };
+    // A blob stays what it is: who waits need not wait for the rows. What a tag names is asked anew by whoever comes
+    // after the answer, and knows by the row that this one came before.
+    pull.onPresent = () => delivery.release();
     try {
       const size = await this.perform(pull);
       const { source } = pull;
       pull.log.debug({ target: event.target, cause: event.cause, size, ...pull.asked }, 'pulled');
       if (size === undefined) return await this.end(event, ref, { source });
-      // A blob stays what it is: who waits need not wait for the row too. What a tag names is asked anew by whoever comes
-      // after the answer, and knows by the row that this one came before.
-      this.tell(event, { size, source });
+      pull.present(size);
       return await this.record(event, ref);
     } catch (error) {
       if (lease.lost.aborted || this.stopping.signal.aborted) {

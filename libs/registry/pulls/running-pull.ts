@@ -21,6 +21,8 @@ export interface Pull {
   readonly call: CallOptions;
   /** Tells everyone where the bytes flow. */
   announce(relay: RelayAddress, size: number | undefined): void;
+  /** Tells everyone that the store has the blob, of `size` bytes, and that this repository may have it. */
+  present(size: number): void;
 }
 
 /** A pull that this process works on, as its own steps and later messages of the same key see it. */
@@ -33,7 +35,9 @@ export class RunningPull implements Pull {
   /** Records the end before it comes. */
   onCancel: (reason: Failure) => Promise<unknown> = async () => {};
   onAnnounce: (relay: RelayAddress, size: number | undefined) => void = () => {};
+  onPresent: () => void = () => {};
   private promoted = false;
+  private size: number | undefined;
   private announced: { relay: RelayAddress; size: number | undefined } | undefined;
   private answered: Answered | undefined;
 
@@ -93,10 +97,23 @@ export class RunningPull implements Pull {
     this.onAnnounce(relay, size);
   }
 
+  present(size: number): void {
+    if (this.size !== undefined) return;
+    this.size = size;
+    this.tellPresent(size);
+    this.onPresent();
+  }
+
   /** Somebody waits now. Tells him what was told before he did. */
   promote(): void {
     this.promoted = true;
-    if (this.announced) this.tellStarted(this.announced);
+    if (this.size !== undefined) this.tellPresent(this.size);
+    else if (this.announced) this.tellStarted(this.announced);
+  }
+
+  private tellPresent(size: number): void {
+    const source = this.source ? { source: this.source } : {};
+    this.ports.bus.signal('pull.finished', { v: EVENT_MAJOR, key: this.event.key, size, ...source });
   }
 
   private tellStarted({ relay, size }: { relay: RelayAddress; size: number | undefined }): void {

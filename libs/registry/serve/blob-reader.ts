@@ -1,5 +1,5 @@
 import { backoff, sleep } from '#async';
-import type { BlobStore, Sink, Span } from '#blobs';
+import { type BlobStore, type Sink, type Span, VERIFIED_WHEN_READ } from '#blobs';
 import { type PullSource, pullKey } from '#bus';
 import { type Digest, Failure, hasherFor, type Repository } from '#oci';
 import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
@@ -22,9 +22,6 @@ const MOST_FAILED_PULLS = 3;
 /** Milliseconds between two tries that brought nothing, at first and at most. */
 const FIRST_PAUSE = 10;
 const LONGEST_PAUSE = 1_000;
-
-/** Bytes up to which a blob that was read stays in memory: image configurations and the like. */
-const SMALL_BLOB = 64 * 1024;
 
 /**
  * Reads one blob for one client, wherever its bytes are: in the store, or in a transfer that still runs. When the place
@@ -54,7 +51,7 @@ export class BlobReader {
 
   /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
-    if (this.place.state === 'stored' && this.size <= SMALL_BLOB) {
+    if (this.place.state === 'stored' && this.size <= VERIFIED_WHEN_READ) {
       const bytes = this.facts.blobBytes(this.repository, this.digest) ?? (await this.load(options.signal));
       if (bytes) return await sink.write(bytes.subarray(span.offset, span.offset + span.length));
     }

@@ -45,8 +45,20 @@ describe('FactCache', () => {
   it('forgets the "no" about a tag that has moved', () => {
     const facts = cache();
     facts.addNo(repository, 'v1', no);
-    facts.removeTag(repository, 'v1');
+    facts.moveTag(repository, 'v1');
     expect(facts.no(repository, 'v1')).toBeUndefined();
+  });
+
+  it('believes a move of a tag where the manifest is known, and else forgets the tag', () => {
+    const facts = cache();
+    facts.addTag(repository, 'v1', { digest: digest(1), age: 5 });
+    facts.moveTag(repository, 'v1', digest(1));
+    expect(facts.tag(repository, 'v1')).toBeUndefined();
+    facts.addManifest(repository, { digest: digest(1), mediaType: 'a/b', bytes: Buffer.from('x') });
+    facts.moveTag(repository, 'v1', digest(1));
+    expect(facts.tag(repository, 'v1')?.digest).toBe(digest(1));
+    facts.moveTag(repository, 'v1');
+    expect(facts.tag(repository, 'v1')).toBeUndefined();
   });
 });
 

@@ -122,7 +122,13 @@ export class FactCache {
     this.tags.set(key(repository, name), { digest, age, at: Date.now(), key: key(repository, digest) });
   }
 
-  removeTag(repository: Repository, name: string): void {
+  /** The upstream has just said what it names; believed where the manifest is known as well. */
+  moveTag(repository: Repository, name: string, digest?: Digest): void {
+    this.removeTag(repository, name);
+    if (digest && this.manifests.has(key(repository, digest))) this.addTag(repository, name, { digest, age: 0 });
+  }
+
+  private removeTag(repository: Repository, name: string): void {
     this.tags.delete(key(repository, name));
     for (const cache of [this.noes, this.asked, this.troubles]) cache.delete(key(repository, name));
   }

@@ -6,14 +6,13 @@ import { type Digest, Failure, type FailureRecord, isDigest, type Repository } f
 import type { Log } from '../ports.js';
 import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
-import { type Asked, asked, FactCache, type FactCacheOptions } from './fact-cache.js';
+import { type Asked, asked, type FactCache } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
 import { Lists } from './lists.js';
 import { type Lookups, SharedLookups } from './shared-lookups.js';
 
 interface RegistryOptions {
   readonly airGapped: boolean;
-  readonly facts: FactCacheOptions;
   /** Milliseconds that a client waits for the upstream's word about a tag that is cached but expired. */
   readonly revalidateTimeout: number;
   /** The rule for a tag of a repository. */
@@ -31,6 +30,7 @@ interface RegistryPorts {
   readonly blobs: BlobStore;
   readonly bus: Bus;
   readonly waits: PullWaits;
+  readonly facts: FactCache;
   readonly log: Log;
 }
 
@@ -65,10 +65,10 @@ export class Registry {
     private readonly options: RegistryOptions,
   ) {
     this.ports = { ...ports, catalog: new SharedLookups(ports.catalog) };
-    this.facts = new FactCache(options.facts);
+    this.facts = ports.facts;
     this.lists = new Lists(ports, this.facts, { ...options.lists, airGapped: options.airGapped });
     this.unsubscribe = [
-      ports.bus.onSignal('tag.moved', ({ repository, tag }) => this.facts.removeTag(repository, tag)),
+      ports.bus.onSignal('tag.moved', ({ repository, tag, digest }) => this.facts.moveTag(repository, tag, digest)),
       ports.bus.onSignal('content.removed', ({ digests, repository }) =>
         this.facts.removeContents(digests, repository),
       ),
@@ -138,7 +138,9 @@ export class Registry {
     }
     this.refuseKnownNo(repository, digest, 'MANIFEST_UNKNOWN');
     const pulled = await this.pull(repository, digest, context);
-    const fetched = await this.ports.catalog.findManifest(repository, digest);
+    // A puller in this process has put it there.
+    const fetched =
+      this.facts.manifest(repository, digest) ?? (await this.ports.catalog.findManifest(repository, digest));
     if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
     this.facts.addManifest(repository, fetched);
     return { manifest: fetched, ...pulled };
@@ -157,6 +159,7 @@ export class Registry {
     this.refuseKnownNo(repository, tag, 'MANIFEST_UNKNOWN');
     const trouble = held && this.facts.trouble(repository, tag);
     if (trouble) return servedOnError(held.manifest, trouble);
+    const asked = Date.now();
     const pull = this.pull(repository, tag, context);
     let pulled: Awaited<typeof pull>;
     try {
@@ -171,7 +174,7 @@ export class Registry {
       this.facts.addTrouble(repository, tag, failure.toRecord());
       return servedOnError(held.manifest, failure);
     }
-    const fetched = await this.findTag(repository, tag, true);
+    const fetched = await this.findTag(repository, tag, Date.now() - asked);
     if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
     return { manifest: fetched.manifest, ...pulled, ...(held ? { origin: 'revalidated' } : {}) };
   }
@@ -179,11 +182,12 @@ export class Registry {
   private async findTag(
     repository: Repository,
     tag: string,
-    again = false,
+    /** Milliseconds since when this process must have learnt it. */
+    within = Number.POSITIVE_INFINITY,
   ): Promise<{ manifest: ManifestRecord; age: number } | undefined> {
-    const recalled = again ? undefined : this.facts.tag(repository, tag);
+    const recalled = this.facts.tag(repository, tag);
     const manifest = recalled && this.facts.manifest(repository, recalled.digest);
-    if (recalled && manifest) return { manifest, age: recalled.age };
+    if (recalled && manifest && recalled.age <= within) return { manifest, age: recalled.age };
     const found = await this.ports.catalog.findTag(repository, tag);
     if (!found) return undefined;
     this.facts.addTag(repository, tag, { digest: found.digest, age: found.age });

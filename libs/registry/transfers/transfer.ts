@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Deferred, unless } from '#async';
-import type { BlobStore, Ingest, Sink, Span } from '#blobs';
+import { type BlobStore, type Ingest, type Sink, type Span, VERIFIED_WHEN_READ } from '#blobs';
 import { type Digest, Failure, type Repository } from '#oci';
 import type { BlobBody } from '#upstream';
 import type { ReadOptions, RunningTransfer } from '../ports.js';
@@ -25,6 +25,8 @@ export type OpenBlob = (
 export interface TransferEvents {
   onEvent?(event: 'resume' | 'restart' | 'connection' | 'withheld'): void;
   onFirstByte?(): void;
+  /** All bytes, verified, of a blob that readers keep in memory; its own to keep. */
+  onSmall?(bytes: Buffer): void;
   /** Nobody reads any more (`true`) or somebody does again. */
   onIdle?(idle: boolean): void;
 }
@@ -100,6 +102,7 @@ export class Transfer implements RunningTransfer {
       await this.ingest.verify();
       this.verified = true;
       this.wake();
+      if (this.events.onSmall && size <= VERIFIED_WHEN_READ) this.events.onSmall(await this.whole(this.ingest, size));
       await this.ingest.commit();
       return size;
     } catch (error) {
@@ -223,6 +226,12 @@ export class Transfer implements RunningTransfer {
       await this.drained.promise;
       if (this.unwritten > 0) await new Promise(setImmediate);
     }
+  }
+
+  private async whole(ingest: Ingest, size: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafeSlow(size);
+    for (let done = 0; done < size; ) done += await ingest.read(done, bytes.subarray(done));
+    return bytes;
   }
 
   private fail(failure: Failure): void {
