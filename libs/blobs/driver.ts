@@ -7,6 +7,8 @@ import type { SpoolFile } from './spool.js';
  * Errors are whatever the technology throws, except Failure BLOB_UNKNOWN from `read`.
  */
 export interface BlobDriver {
+  /** Uploads take bytes out of the spool before they are complete, and tell it by `SpoolFile.mayGo`. */
+  readonly drains: boolean;
   stat(digest: Digest): Promise<{ size: number } | undefined>;
   read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
   remove(digest: Digest): Promise<void>;

@@ -43,6 +43,14 @@ export class VerifiedIngest implements Ingest {
     return this.spool.frontier;
   }
 
+  get start(): number {
+    return this.spool.start;
+  }
+
+  get windowed(): boolean {
+    return this.spool.window !== undefined;
+  }
+
   async write(offset: number, chunk: Buffer): Promise<void> {
     if (this.aborting) throw new Error('write after abort');
     if (this.verifying) throw new Error('write after verify');
@@ -128,6 +136,7 @@ export class VerifiedIngest implements Ingest {
     try {
       while (this.hashed < this.spool.frontier && !this.aborting) {
         const count = await this.spool.read(this.hashed, slice.subarray(0, this.spool.frontier - this.hashed));
+        if (count === 0) throw new Error('bytes left the spool before they were hashed');
         this.hash.update(slice.subarray(0, count));
         this.hashed += count;
       }

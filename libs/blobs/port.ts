@@ -26,7 +26,10 @@ export interface BlobStore {
    * Rejects with Failure BLOB_UNKNOWN when the bytes are gone, UNAVAILABLE when the store cannot be reached.
    */
   read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
-  /** Starts writing. `size` is known for descriptors; without it the blob is as long as what was written. */
+  /**
+   * Starts writing, when the spool has room for it. `size` is known for descriptors; without it the blob is as long as what
+   * was written.
+   */
   ingest(digest: Digest, options?: IngestOptions): Promise<Ingest>;
   /** Removes a committed blob; not an error when absent. Open reads finish, or fail with BLOB_UNKNOWN. */
   remove(digest: Digest): Promise<void>;
@@ -69,6 +72,8 @@ export interface Sink {
 export interface IngestOptions {
   /** Bytes, when known beforehand. A body that is longer or shorter is refused. */
   readonly size?: number;
+  /** Ends the wait for room in the spool. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -79,13 +84,17 @@ export interface Ingest {
   readonly digest: Digest;
   /** Every byte before this offset is written. */
   readonly frontier: number;
+  /** Bytes before this offset have left the spool, which is smaller than the blob: they can be read after the commit. */
+  readonly start: number;
+  /** The blob does not fit into the spool: it must be written in order, and `write` waits until older bytes have left. */
+  readonly windowed: boolean;
   /**
    * Writes `chunk` at `offset`; the buffer may be reused once the promise resolves. Bytes written before are left as
    * they are. Rejects with Failure UPSTREAM_CONTENT past `size`; with UNAVAILABLE, origin `store`, when there is no room
    * (the disk is full) or the disk fails, and the ingest is aborted then. The disk may fail an earlier write's bytes.
    */
   write(offset: number, chunk: Buffer): Promise<void>;
-  /** Reads written bytes into `into`; returns how many (at least 1). The caller asks only for what was written. */
+  /** Reads written bytes into `into`; returns how many, 0 when they have just left. The caller asks only for what was written. */
   read(offset: number, into: Buffer): Promise<number>;
   /**
    * Checks size and digest, then makes the blob visible atomically. Rejects with Failure UPSTREAM_CONTENT on a

@@ -1,5 +1,6 @@
 import { mkdir, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { Deferred } from '#async';
 import { BufferPool } from './buffers.js';
 import { closeFile, isCode, openFile, readAt, syncFile, writeAt } from './file.js';
 import type { Span } from './port.js';
@@ -13,6 +14,7 @@ const BLOCK = 256 * 1024;
 /** Blocks being filled (one per connection) and being written: at most 3 MiB of memory per ingest. */
 const MAX_FILLING = 8;
 const MAX_FLUSHING = 4;
+const SMALL = BLOCK / 2;
 const blocks = new BufferPool(BLOCK, 256);
 
 /** Written bytes that are not in the file yet. */
@@ -39,8 +41,22 @@ export class SpoolFile {
   private failure?: { readonly error: unknown };
   private named = false;
   private closing?: Promise<void>;
+  private first = 0;
+  private mayGoTo = 0;
+  private room: Deferred | undefined;
 
-  constructor(readonly path: string) {}
+  /** `window`: bytes that may be in the file at a time, a whole number of blocks. The file is a ring then. */
+  constructor(
+    readonly path: string,
+    readonly window?: number,
+    /** Bytes of the whole, when known. */
+    private readonly size?: number,
+  ) {}
+
+  /** Bytes before this offset are gone. */
+  get start(): number {
+    return this.first;
+  }
 
   get frontier(): number {
     return this.spans.frontier;
@@ -52,6 +68,18 @@ export class SpoolFile {
 
   has(span: Span): boolean {
     return this.spans.has(span);
+  }
+
+  /** Bytes before `offset` are elsewhere, and go when their room is needed. */
+  mayGo(offset: number): void {
+    this.mayGoTo = Math.max(this.mayGoTo, offset);
+    this.wake();
+  }
+
+  /** What it was written for has failed: so does every later write. */
+  fail(error: unknown): void {
+    this.failure ??= { error };
+    this.wake();
   }
 
   /**
@@ -67,6 +95,12 @@ export class SpoolFile {
       const known = this.spans.runAt(at);
       if (known > 0) {
         done += Math.min(known, chunk.length - done);
+        continue;
+      }
+      if (this.window !== undefined && !this.makeRoom(at, this.window)) {
+        // What is being filled may be all that an upload still waits for.
+        this.room ??= new Deferred();
+        await this.room.promise;
         continue;
       }
       if (this.flushing.size >= MAX_FLUSHING) {
@@ -88,6 +122,7 @@ export class SpoolFile {
   /** Reads written bytes; returns how many, at least 1. */
   async read(offset: number, into: Buffer): Promise<number> {
     if (this.closing) throw new Error('read after release');
+    if (offset < this.first) return 0;
     let limit = Math.min(into.length, this.spans.runAt(offset));
     if (limit === 0) throw new Error(`read at ${offset}: not written`);
     for (const extent of this.extents()) {
@@ -98,16 +133,24 @@ export class SpoolFile {
       if (extent.offset > offset) limit = Math.min(limit, extent.offset - offset);
     }
     // Read by the descriptor: the name may be gone, after an abort, or the blob's, after a commit.
-    const reading = this.open().then((fd) => readAt(fd, into.subarray(0, limit), offset));
+    const at = this.place(offset);
+    if (this.window !== undefined) limit = Math.min(limit, this.window - at);
+    const reading = this.open().then((fd) => readAt(fd, into.subarray(0, limit), at));
     this.reading.add(reading);
     const count = await reading.finally(() => this.reading.delete(reading));
+    // What was read may be a later byte already.
+    if (offset < this.first) return 0;
     if (count === 0) throw this.failure?.error ?? new Error('spool file is shorter than what was written to it');
     return count;
   }
 
   /** Fills `into` from `offset` on. */
   async readFully(offset: number, into: Buffer): Promise<void> {
-    for (let done = 0; done < into.length; ) done += await this.read(offset + done, into.subarray(done));
+    for (let done = 0; done < into.length; ) {
+      const count = await this.read(offset + done, into.subarray(done));
+      if (count === 0) throw new Error('bytes left the spool while they were read');
+      done += count;
+    }
   }
 
   /** Everything written is in the file when this resolves. */
@@ -148,12 +191,32 @@ export class SpoolFile {
   close(): Promise<void> {
     this.closing ??= (async () => {
       // A descriptor that is closed under a read may be another file's by the time the read runs.
+      this.wake();
       await Promise.allSettled([...this.flushing.values(), ...this.reading]);
       for (const extent of this.filling.splice(0)) recycle(extent);
       const fd = await this.file?.catch(() => undefined);
       if (fd !== undefined) await closeFile(fd);
     })();
     return this.closing;
+  }
+
+  private wake(): void {
+    this.room?.resolve();
+    this.room = undefined;
+  }
+
+  /** Where the byte at `offset` is in the file. */
+  private place(offset: number): number {
+    return this.window === undefined ? offset : offset % this.window;
+  }
+
+  /** Room for the block at `offset`, by giving up what may go; false when nothing more may. */
+  private makeRoom(offset: number, window: number): boolean {
+    const needed = offset - (offset % BLOCK) + BLOCK - window;
+    if (needed <= this.first) return true;
+    if (needed > this.mayGoTo) return false;
+    this.first = needed;
+    return true;
   }
 
   private *extents(): Iterable<Extent> {
@@ -165,13 +228,15 @@ export class SpoolFile {
     const open = this.filling.find((e) => e.offset + e.length === offset);
     if (open) return open;
     if (this.filling.length >= MAX_FILLING) this.flushOne(this.filling[0]!);
-    const buffer = blocks.take();
+    // A small blob needs no block; of many at a time the blocks would be most of this process's memory.
+    const small = this.size !== undefined && this.size <= SMALL;
+    const buffer = small ? undefined : blocks.take();
     const extent = {
       offset,
       // Up to the next boundary, so that the following blocks are aligned to pages.
       room: BLOCK - (offset % BLOCK),
       length: 0,
-      buffer: buffer ?? Buffer.allocUnsafeSlow(BLOCK),
+      buffer: buffer ?? Buffer.allocUnsafeSlow(small ? this.size : BLOCK),
       pooled: buffer !== undefined,
     };
     this.filling.push(extent);
@@ -181,7 +246,7 @@ export class SpoolFile {
   private flushOne(extent: Extent): void {
     this.filling.splice(this.filling.indexOf(extent), 1);
     const flush = this.open()
-      .then((fd) => writeAt(fd, extent.buffer.subarray(0, extent.length), extent.offset))
+      .then((fd) => writeAt(fd, extent.buffer.subarray(0, extent.length), this.place(extent.offset)))
       .catch((error) => {
         this.failure ??= { error };
       })

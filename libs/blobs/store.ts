@@ -7,6 +7,7 @@ import { storeFailure } from './failures.js';
 import { isCode } from './file.js';
 import { VerifiedIngest } from './ingest.js';
 import type { BlobStore, Ingest, IngestOptions, Sink, Span, StoredBlob } from './port.js';
+import { SpoolRoom } from './room.js';
 import { SpoolFile } from './spool.js';
 
 /** The rules of a blob store over any driver: ingests with their spool files, and failures clients may see. */
@@ -18,6 +19,7 @@ export class VerifiedBlobStore implements BlobStore {
   constructor(
     private readonly driver: BlobDriver,
     private readonly spoolPath: string,
+    private readonly room = new SpoolRoom(),
   ) {}
 
   async stat(digest: Digest): Promise<{ size: number } | undefined> {
@@ -30,10 +32,18 @@ export class VerifiedBlobStore implements BlobStore {
 
   async ingest(digest: Digest, options: IngestOptions = {}): Promise<Ingest> {
     if (this.closed) throw new Error('the blob store is closed');
+    const room = await this.room.take(options.size, options.signal);
     const name = `${digest.replace(':', '-')}.${process.pid}-${randomBytes(8).toString('hex')}`;
-    const spool = new SpoolFile(path.join(this.spoolPath, name));
+    const spool = new SpoolFile(
+      path.join(this.spoolPath, name),
+      this.driver.drains ? room.window : undefined,
+      options.size,
+    );
     const upload = this.driver.upload(digest, spool, options.size);
-    const ingest = new VerifiedIngest(digest, spool, upload, options.size, () => this.living.delete(name));
+    const ingest = new VerifiedIngest(digest, spool, upload, options.size, () => {
+      this.living.delete(name);
+      room.release();
+    });
     this.living.set(name, ingest);
     return ingest;
   }

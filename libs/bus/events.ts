@@ -32,6 +32,8 @@ export const pullRequestedSchema = z.object({
   requestId: z.string().max(128).optional(),
   /** The caches that the request has passed, as `Via` says them, so that a loop of caches is seen. */
   via: z.string().max(1024).optional(),
+  /** The tag was not known a moment ago: no need to look. */
+  unknown: z.boolean().optional(),
   /** Do nothing when the tag, or the list, was checked within this many milliseconds. */
   maxAge: z.number().nonnegative().optional(),
   /** Of a blob that is held: the store does not give its bytes, so they are fetched all the same. */

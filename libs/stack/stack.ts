@@ -21,6 +21,7 @@ import type { Upstream } from '#upstream';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
 import { openUpstream } from './open-upstream.js';
+import { spoolBytes } from './spool-bytes.js';
 
 /** Every port on the adapters that the configuration asks for. Usable at once; calls are refused until `ready`. */
 export interface Stack {
@@ -210,8 +211,11 @@ async function openCatalog(
 
 function openBlobs(config: Config): BlobStore {
   const { s3, filesystem } = config.blobs;
-  if (s3) return createS3BlobStore({ ...s3, spoolPath: config.spool.path });
-  return createFsBlobStore({ path: filesystem!.path });
+  const { path, maxBytes } = config.spool;
+  if (s3) return createS3BlobStore({ ...s3, spoolPath: path, spoolBytes: spoolBytes(maxBytes, path) });
+  // What runs is on the blobs' own disk, where it stays.
+  const directory = filesystem!.path;
+  return createFsBlobStore({ path: directory, spoolBytes: spoolBytes(maxBytes, directory) });
 }
 
 function openNotes({ blobs: { s3, filesystem } }: Config): Notes {

@@ -25,6 +25,8 @@ export interface FsDriverOptions {
 
 /** Blobs as files, `<path>/blobs/<algorithm>/<2 hex>/<hex>`. A rename makes them visible. */
 export class FsDriver implements BlobDriver {
+  /** The spool file becomes the blob. */
+  readonly drains = false;
   private readonly root: string;
   private readonly files = new OpenFiles(512, 60_000);
   private readonly buffers = new BufferPool(READ, 64);

@@ -21,6 +21,7 @@ const BREAKS = 3;
 
 /** Blobs as objects, `<prefix>/blobs/<algorithm>/<2 hex>/<hex>`. */
 export class S3Driver implements BlobDriver {
+  readonly drains = true;
   private readonly connection: S3Connection;
   private readonly slots = new UploadSlots();
   private readonly prefix: string;

@@ -13,6 +13,10 @@ const PART = 8 * 1024 * 1024;
 const PER_BLOB = 4;
 const IN_ALL = 8;
 
+/** Of a part whose bytes must leave before others can come, and the milliseconds between. */
+const MOST_TRIES = 30;
+const AGAIN_MS = 2_000;
+
 /** What the uploads of one store share. */
 export class UploadSlots {
   readonly limit: LimitFunction = pLimit(IN_ALL);
@@ -35,6 +39,9 @@ interface Part {
  */
 export class S3Upload implements Upload {
   private readonly sent = new Map<number, Promise<Part>>();
+  /** Parts that S3 has, from `contiguous` on. */
+  private readonly done = new Set<number>();
+  private contiguous = 0;
   private readonly limit = pLimit(PER_BLOB);
   private readonly partSize: number;
   private id?: Promise<string>;
@@ -55,8 +62,7 @@ export class S3Upload implements Upload {
     const last = Math.floor((offset + length - 1) / this.partSize);
     for (let index = Math.floor(offset / this.partSize); index <= last; index++) {
       const span = this.span(index, this.size);
-      // One that fails after all its tries is sent again by `commit`.
-      if (!this.sent.has(index) && this.spool.has(span)) this.send(index, span).catch(() => {});
+      if (!this.sent.has(index) && this.spool.has(span)) this.sendEarly(index, span, 1);
     }
   }
 
@@ -80,6 +86,23 @@ export class S3Upload implements Upload {
     await this.connection.call((client) => client.abortMultipartUpload(this.connection.bucket, this.key, id), ASK);
   }
 
+  /** One that fails after all its tries is sent again by `commit`; earlier, where the next bytes wait for its room. */
+  private sendEarly(index: number, span: Span, tries: number): void {
+    this.send(index, span).then(
+      () => {
+        while (this.done.delete(this.contiguous)) this.contiguous++;
+        this.spool.mayGo(this.contiguous * this.partSize);
+      },
+      (error) => {
+        if (this.spool.window === undefined || this.stop.signal.aborted) return;
+        if (tries >= MOST_TRIES) return this.spool.fail(error);
+        setTimeout(() => {
+          if (!this.stop.signal.aborted && !this.sent.has(index)) this.sendEarly(index, span, tries + 1);
+        }, AGAIN_MS).unref();
+      },
+    );
+  }
+
   private span(index: number, size = Number.POSITIVE_INFINITY): Span {
     const offset = index * this.partSize;
     return { offset, length: Math.min(this.partSize, size - offset) };
@@ -88,7 +111,10 @@ export class S3Upload implements Upload {
   private send(index: number, span: Span): Promise<Part> {
     const part = this.limit(() => this.slots.limit(() => this.sendPart(index + 1, span)));
     this.sent.set(index, part);
-    part.catch(() => this.sent.delete(index));
+    part.then(
+      () => this.done.add(index),
+      () => this.sent.delete(index),
+    );
     return part;
   }
 

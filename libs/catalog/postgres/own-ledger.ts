@@ -165,12 +165,7 @@ export class OwnPullLedger implements PullLedger {
 
   /** What is known is in the rows when this resolves; rejects as a statement does. */
   async flush(): Promise<void> {
-    while (this.unwritten.size > 0 || this.writing) {
-      this.writing ??= this.write().finally(() => {
-        this.writing = undefined;
-      });
-      await this.writing;
-    }
+    while (this.unwritten.size > 0 || this.writing) await this.writeOnce();
   }
 
   /** Writes what it can. */
@@ -202,9 +197,19 @@ export class OwnPullLedger implements PullLedger {
   private writeIn(ms: number): void {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      // What could not be written is there for the next try.
-      this.flush().catch(() => this.writeIn(AFTER_TROUBLE));
+      this.writeOnce().then(
+        () => this.unwritten.size > 0 && this.writeIn(LINGER),
+        // What could not be written is there for the next try.
+        () => this.writeIn(AFTER_TROUBLE),
+      );
     }, ms).unref();
+  }
+
+  private writeOnce(): Promise<void> {
+    this.writing ??= this.write().finally(() => {
+      this.writing = undefined;
+    });
+    return this.writing;
   }
 
   private async write(): Promise<void> {

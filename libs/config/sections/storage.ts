@@ -140,7 +140,14 @@ export const storage = {
         .string()
         .optional()
         .meta({ description: 'Directory of running downloads.', 'x-default': '`<dataDir>/spool`' }),
-      maxBytes: size().optional().meta({ description: 'Most that running downloads may take.' }),
+      maxBytes: size()
+        .refine((value) => typeof value !== 'number' || value >= 64 * 2 ** 20, { error: 'expected at least 64MiB' })
+        .optional()
+        .meta({
+          description:
+            'Most that running downloads may take of the disk, a size or a percentage of it. When it is used up, new downloads wait.',
+          'x-default': '`20GiB`, at most half of what is free at the start',
+        }),
     })
     .prefault({})
     .meta({ description: 'Running downloads.' }),

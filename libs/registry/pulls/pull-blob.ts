@@ -125,7 +125,12 @@ async function transfer(
   const silent = setTimeout(
     () =>
       transfer.cancel(
-        new Failure('UPSTREAM_TIMEOUT', 'the upstream registry sent no byte', { origin: 'upstream', retryable: true }),
+        transfer.waitsForRoom
+          ? new Failure('UNAVAILABLE', 'the spool is full', { origin: 'store', retryable: true, retryAfter: 5 })
+          : new Failure('UPSTREAM_TIMEOUT', 'the upstream registry sent no byte', {
+              origin: 'upstream',
+              retryable: true,
+            }),
       ),
     options.firstByteWithin,
   );

@@ -28,7 +28,7 @@ export async function pullManifest(
   if (byDigest) {
     if (pull.again && (await catalog.findManifest(repository, reference))) return;
   } else {
-    const known = await catalog.findTag(repository, reference);
+    const known = pull.event.unknown && !pull.again ? undefined : await catalog.findTag(repository, reference);
     if (known && pull.event.maxAge !== undefined && known.age <= pull.event.maxAge) return;
     if (known) {
       const head = await upstream.headManifest(repository, reference, pull.call).catch((error) => {
@@ -92,6 +92,7 @@ async function prefetch(
     ...(pull.event.requestId ? { requestId: pull.event.requestId } : {}),
     ...(pull.event.via ? { via: pull.event.via } : {}),
   });
+  for (const child of targets) if (child.kind === 'blob') ports.facts?.expectBlob(child.repository, child.digest);
   // What cannot be queued is fetched when the client asks for it.
   const results = await Promise.allSettled(targets.map((child) => ports.bus.requestPull(event(child))));
   const refused = results.filter((r) => r.status === 'rejected').length;

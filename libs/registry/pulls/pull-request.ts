@@ -10,6 +10,8 @@ export interface PullRequest {
   readonly via?: string;
   readonly maxAge?: number;
   readonly refetch?: boolean;
+  /** Of a tag: it was not known a moment ago. */
+  readonly unknown?: boolean;
 }
 
 export function eventOf(request: PullRequest): PullRequested {

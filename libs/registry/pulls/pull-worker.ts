@@ -9,7 +9,7 @@ import {
   type RelayAddress,
   type Verdict,
 } from '#bus';
-import type { Catalog, ClaimRef } from '#catalog';
+import type { BlobKnowledge, Catalog, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord, isDigest, type Target } from '#oci';
 import type { Upstream } from '#upstream';
 import type { ContentChecks } from '../content-rules.js';
@@ -50,7 +50,7 @@ export interface WorkerPorts {
   readonly transfers: Transfers;
   readonly content: ContentChecks;
   /** The memory of a gateway in the same process, which then need not look up what was just brought. */
-  readonly facts?: Pick<FactCache, 'addManifest' | 'addBlob' | 'addBlobBytes'>;
+  readonly facts?: FactCache;
   readonly log: Log;
   readonly events?: WorkerEvents;
 }
@@ -105,7 +105,7 @@ export class PullWorker {
       return { verdict: 'done' };
     }
     // Most of what prefetch asks was meanwhile brought by the client itself: look before taking a lease.
-    const known = target.kind === 'blob' ? await catalog.knowBlob(target.repository, target.digest) : {};
+    const known = target.kind === 'blob' ? await this.know(target, event.refetch) : {};
     if (known.held !== undefined && !event.refetch) {
       this.ports.events?.pullEnded(target.kind, 'present', 0);
       return this.tell(event, { size: known.held });
@@ -127,6 +127,14 @@ export class PullWorker {
     // Bytes that were stored before the claim may have been pruned until then.
     const again = claim.ref.attempt > 1 || claim.previous !== undefined || known.stored !== undefined;
     return this.work(new RunningPull(event, again, known, this.ports), claim.ref, delivery);
+  }
+
+  private know(
+    { repository, digest }: Extract<Target, { kind: 'blob' }>,
+    doubted = false,
+  ): BlobKnowledge | Promise<BlobKnowledge> {
+    const held = doubted ? undefined : this.ports.facts?.blob(repository, digest);
+    return held === undefined ? this.ports.catalog.knowBlob(repository, digest) : { held };
   }
 
   private async work(pull: RunningPull, ref: ClaimRef, delivery: Delivery): Promise<Verdict> {

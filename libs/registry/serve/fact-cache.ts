@@ -15,6 +15,9 @@ export interface FactCacheOptions {
   readonly retryAfter: number;
 }
 
+/** Milliseconds; only a saving of look-ups depends on it. */
+const EXPECTED_MS = 10_000;
+
 /** A tag as this process remembers it: `age` was right at `at` (epoch ms). */
 interface RememberedTag extends TagRecord {
   readonly at: number;
@@ -42,6 +45,8 @@ export class FactCache {
   private readonly blobs = new LRUCache<string, number>({ max: 200_000 });
   /** By digest: bytes are shared, and whether a repository may have them is in `blobs`. */
   private readonly smallBlobs: LRUCache<Digest, Buffer>;
+  /** Blobs that a puller of this process is about to bring. */
+  private readonly expected = new LRUCache<string, true>({ max: 10_000, ttl: EXPECTED_MS });
   private readonly tags: LRUCache<string, RememberedTag>;
   private readonly noes: LRUCache<string, FailureRecord>;
   private readonly asked: LRUCache<string, true>;
@@ -78,6 +83,15 @@ export class FactCache {
 
   blob(repository: Repository, digest: Digest): number | undefined {
     return this.blobs.get(key(repository, digest));
+  }
+
+  expectBlob(repository: Repository, digest: Digest): void {
+    this.expected.set(key(repository, digest), true);
+  }
+
+  /** A puller of this process has been asked for it: whoever wants it need not look whether it is there. */
+  expectsBlob(repository: Repository, digest: Digest): boolean {
+    return this.expected.has(key(repository, digest));
   }
 
   addBlob(repository: Repository, digest: Digest, size: number): void {

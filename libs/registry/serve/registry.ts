@@ -99,7 +99,9 @@ export class Registry {
   /** A blob to read; its size in bytes is known, its bytes may still be arriving. */
   async blob(repository: Repository, digest: Digest, context: RequestContext): Promise<BlobReader> {
     const { blobs, catalog, waits } = this.ports;
-    const known = this.facts.blob(repository, digest) ?? (await catalog.findBlob(repository, digest))?.size;
+    const known =
+      this.facts.blob(repository, digest) ??
+      (this.facts.expectsBlob(repository, digest) ? undefined : (await catalog.findBlob(repository, digest))?.size);
     const request = this.request({ kind: 'blob', repository, digest }, 'client', context);
     if (known !== undefined) {
       this.facts.addBlob(repository, digest, known);
@@ -160,7 +162,7 @@ export class Registry {
     const trouble = held && this.facts.trouble(repository, tag);
     if (trouble) return servedOnError(held.manifest, trouble);
     const asked = Date.now();
-    const pull = this.pull(repository, tag, context);
+    const pull = this.pull(repository, tag, context, held === undefined);
     let pulled: Awaited<typeof pull>;
     try {
       pulled = await (held
@@ -214,8 +216,10 @@ export class Registry {
     repository: Repository,
     reference: string,
     context: RequestContext,
+    unknown = false,
   ): Promise<Pick<ServedManifest, 'origin' | 'source'>> {
-    const request = this.request({ kind: 'manifest', repository, reference }, 'client', context);
+    const wanted = this.request({ kind: 'manifest', repository, reference }, 'client', context);
+    const request = unknown ? { ...wanted, unknown } : wanted;
     const { shared, source }: Outcome = await this.remembering(repository, reference, () =>
       this.ports.waits.wait(request, { signal: context.signal }),
     );

@@ -75,6 +75,7 @@ export class Download {
   private size: number | undefined;
   private etag: string | undefined;
   private ranges = false;
+  private alone = false;
   private answered = false;
   private bestRate = 0;
   private lastSplit = 0;
@@ -111,13 +112,18 @@ export class Download {
 
   /** A reader waits for `offset`. Opens a connection there unless one gets there within about a second. */
   demand(offset: number): void {
-    if (!this.answered || !this.ranges || this.runs.size >= this.options.connections) return;
+    if (!this.answered || !this.ranges || this.alone || this.runs.size >= this.options.connections) return;
     const owner = [...this.runs].find((run) => run.position <= offset && offset < run.limit);
     if (!owner) return;
     const start = offset - (offset % ALIGN);
     if (start - owner.position < 2 * ALIGN || (start - owner.position) / Math.max(owner.rate, 1) < 1) return;
     if (owner.rate === 0 && Date.now() - this.lastSplit < TICK_MS) return;
     this.split(owner, start);
+  }
+
+  /** No more connections than one, which brings the bytes in order. To be called before a second one is there. */
+  keepToOne(): void {
+    this.alone = true;
   }
 
   private start(position: number, limit: number): void {
@@ -150,7 +156,13 @@ export class Download {
       run.fresh = 0;
       total += run.rate;
     }
-    if (!this.ranges || this.size === undefined || this.runs.size === 0 || this.runs.size >= this.options.connections)
+    if (
+      !this.ranges ||
+      this.alone ||
+      this.size === undefined ||
+      this.runs.size === 0 ||
+      this.runs.size >= this.options.connections
+    )
       return;
     // More connections would only make it worse.
     if (slow || now - this.lastSplit < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;

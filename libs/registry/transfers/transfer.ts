@@ -48,15 +48,16 @@ export class Transfer implements RunningTransfer {
   private readonly window = new Window(WINDOW);
   private readonly download: Download;
   private ingest: Ingest | undefined;
+  private preparing: Promise<Ingest> | undefined;
   private total: number | undefined;
   private verified = false;
+  private committed = false;
   private failure: Failure | undefined;
   private unwritten = 0;
   private drained: Deferred | undefined;
   private changed = new Deferred();
   private readers = 0;
   private seen = 0;
-  private ended = false;
   private begun = false;
 
   constructor(
@@ -94,24 +95,29 @@ export class Transfer implements RunningTransfer {
   /** Downloads, verifies and commits. Resolves with the size in bytes once the blob is visible in the store. */
   async run(): Promise<number> {
     try {
-      this.ingest = await this.store.ingest(this.digest, this.total === undefined ? {} : { size: this.total });
+      // Nothing is asked for that there is no room for.
+      if (this.total !== undefined) await this.prepare();
       const size = await this.download.run(this.abortion.signal);
       this.learnSize(size);
+      const ingest = await this.prepare();
       await this.drain();
       this.events.onEvent?.('withheld');
-      await this.ingest.verify();
+      await ingest.verify();
       this.verified = true;
       this.wake();
-      if (this.events.onSmall && size <= VERIFIED_WHEN_READ) this.events.onSmall(await this.whole(this.ingest, size));
-      await this.ingest.commit();
+      if (this.events.onSmall && size <= VERIFIED_WHEN_READ) this.events.onSmall(await this.whole(ingest, size));
+      await ingest.commit();
+      // Whoever is not at the end yet reads on in the store.
+      this.committed = true;
+      this.wake();
       return size;
     } catch (error) {
       this.fail(Failure.of(this.abortion.signal.aborted ? this.abortion.signal.reason : error));
       throw this.failure;
     } finally {
-      this.ended = true;
-      if (!this.verified || this.failure) await this.ingest?.abort();
-      await this.releaseWhenUnread();
+      if (!this.committed) await this.ingest?.abort();
+      this.window.clear();
+      await this.ingest?.release();
     }
   }
 
@@ -127,7 +133,14 @@ export class Transfer implements RunningTransfer {
 
   /** Stops the download; readers and `run` reject with `reason`. No effect once verified. */
   cancel(reason: Failure): void {
-    if (!this.verified) this.abortion.abort(reason);
+    if (this.verified) return;
+    this.abortion.abort(reason);
+    this.resume();
+  }
+
+  /** Nothing was asked for yet, since the spool is full. */
+  get waitsForRoom(): boolean {
+    return this.preparing !== undefined && this.ingest === undefined;
   }
 
   size(): Promise<number> {
@@ -145,8 +158,13 @@ export class Transfer implements RunningTransfer {
       const exempt = options.bounded === true && span.length <= SMALL;
       while (position < end) {
         if (this.failure) throw this.failure;
+        if (this.committed) {
+          const rest = { offset: position, length: end - position };
+          return await this.store.read(this.digest, rest, sink, signal);
+        }
         const available = Math.min(end, this.availableFrom(position, exempt));
-        if (available <= position) {
+        // What has left the spool can be read again after the commit.
+        if (available <= position || position < (this.ingest?.start ?? 0)) {
           this.download.demand(position);
           await unless(signal, this.changed.promise);
           continue;
@@ -158,6 +176,7 @@ export class Transfer implements RunningTransfer {
           laggard ??= Buffer.allocUnsafeSlow(LAGGARD_READ);
           const into = laggard.subarray(0, Math.min(LAGGARD_READ, available - position));
           chunk = into.subarray(0, await this.ingest!.read(position, into));
+          if (chunk.length === 0) continue;
         }
         const flushed = sink.write(chunk);
         if (flushed) await unless(signal, flushed);
@@ -165,10 +184,7 @@ export class Transfer implements RunningTransfer {
         position += chunk.length;
       }
     } finally {
-      if (--this.readers === 0) {
-        this.events.onIdle?.(true);
-        await this.releaseWhenUnread();
-      }
+      if (--this.readers === 0) this.events.onIdle?.(true);
     }
   }
 
@@ -196,7 +212,10 @@ export class Transfer implements RunningTransfer {
     }
     this.unwritten += chunk.length;
     this.wake();
-    this.ingest!.write(offset, chunk).then(
+    (this.ingest
+      ? this.ingest.write(offset, chunk)
+      : this.prepare().then((ingest) => ingest.write(offset, chunk))
+    ).then(
       () => {
         written();
         this.unwritten -= chunk.length;
@@ -247,9 +266,18 @@ export class Transfer implements RunningTransfer {
     changed.resolve();
   }
 
-  private async releaseWhenUnread(): Promise<void> {
-    if (!this.ended || this.readers > 0) return;
-    this.window.clear();
-    await this.ingest?.release();
+  private prepare(): Promise<Ingest> {
+    this.preparing ??= this.store
+      .ingest(this.digest, {
+        signal: this.abortion.signal,
+        ...(this.total === undefined ? {} : { size: this.total }),
+      })
+      .then((ingest) => {
+        this.ingest = ingest;
+        // Such a blob must come in order.
+        if (ingest.windowed) this.download.keepToOne();
+        return ingest;
+      });
+    return this.preparing;
   }
 }
