@@ -23,13 +23,18 @@ export interface Bus {
   ping(): Promise<void>;
 }
 
+export type ReleaseCause = 'recording' | 'stalled';
+
 /** What a `pull.requested` handler is given beside the event; the same on both transports. */
 export interface Delivery {
   readonly lane: Lane;
   /** Tells the queue that the work goes on (heartbeat). */
   working(): void;
-  /** What is left to do (records) needs no slot: another pull may begin, within bounds. */
-  release(): void;
+  /**
+   * It needs no slot any more, so that another pull may begin, within bounds: what is left to do is recording, or it gets
+   * nothing from its upstream and would only keep the slot from others.
+   */
+  release(why: ReleaseCause): void;
 }
 
 /** What the handler answers: `done` removes the message, `later` has it delivered again after `delayMs`. */

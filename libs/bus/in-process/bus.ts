@@ -87,8 +87,8 @@ export class InProcessBus implements Bus {
     };
   }
 
-  next(lane: Lane): Entry | undefined {
-    return this.lanes[lane].next();
+  next(lane: Lane, may?: (upstream: string) => boolean): Entry | undefined {
+    return this.lanes[lane].next(may);
   }
 
   done(entry: Entry): void {

@@ -1,9 +1,12 @@
 import type { Lane } from '../events.js';
+import { Turns } from './turns.js';
 
 /** One pull in the queue, waiting, running or postponed. `raw` is decoded when it is delivered. */
 export interface Entry {
   readonly key: string;
   readonly lane: Lane;
+  /** Whose turn it is; empty of what is no event. */
+  readonly upstream: string;
   readonly raw: unknown;
   /** `performance.now()` at which it came. */
   readonly since: number;
@@ -26,8 +29,7 @@ const TICK = 20;
 export class LaneQueue {
   /** By key, the first that came first. */
   private readonly known = new Map<string, Entry>();
-  private ready: Entry[] = [];
-  private head = 0;
+  private readonly ready = new Turns<Entry>();
   private readonly postponed = new Set<Entry>();
   private timer: NodeJS.Timeout | undefined;
   private alarm = Number.POSITIVE_INFINITY;
@@ -57,29 +59,22 @@ export class LaneQueue {
   add(key: string, raw: unknown): 'queued' | 'coalesced' | 'full' {
     if (this.known.has(key)) return 'coalesced';
     if (this.known.size >= this.capacity) return 'full';
-    const entry = { key, lane: this.lane, raw, attempts: 0, due: 0, since: performance.now() };
+    const upstream = upstreamOf(raw);
+    const entry = { key, lane: this.lane, upstream, raw, attempts: 0, due: 0, since: performance.now() };
     this.known.set(key, entry);
-    this.ready.push(entry);
+    this.ready.push(upstream, entry);
     this.onReady();
     return 'queued';
   }
 
-  next(): Entry | undefined {
+  /** Upstreams take turns; `may`: whether one may have a pull more. */
+  next(may: (upstream: string) => boolean = () => true): Entry | undefined {
     let entry: Entry | undefined;
     do {
-      entry = this.ready[this.head];
+      entry = this.ready.shift(may);
       if (!entry) return undefined;
-      this.head++;
       // Withdrawn ones are passed over here: to search for them where they wait would cost each a scan.
     } while (this.known.get(entry.key) !== entry);
-    // Amortised: each entry is moved at most once on average, and the spent half is given back.
-    if (this.head === this.ready.length) {
-      this.ready = [];
-      this.head = 0;
-    } else if (this.head >= 1024 && this.head * 2 >= this.ready.length) {
-      this.ready = this.ready.slice(this.head);
-      this.head = 0;
-    }
     entry.attempts++;
     return entry;
   }
@@ -104,8 +99,7 @@ export class LaneQueue {
     clearTimeout(this.timer);
     this.known.clear();
     this.postponed.clear();
-    this.ready = [];
-    this.head = 0;
+    this.ready.clear();
   }
 
   private wakeAt(due: number): void {
@@ -127,10 +121,16 @@ export class LaneQueue {
         continue;
       }
       this.postponed.delete(entry);
-      this.ready.push(entry);
+      this.ready.push(entry.upstream, entry);
       released = true;
     }
     if (next !== Number.POSITIVE_INFINITY) this.wakeAt(Math.max(next, now + TICK));
     if (released) this.onReady();
   }
+}
+
+function upstreamOf(raw: unknown): string {
+  const { target } = (raw ?? {}) as { target?: { repository?: { upstream?: unknown } } };
+  const upstream = target?.repository?.upstream;
+  return typeof upstream === 'string' ? upstream : '';
 }

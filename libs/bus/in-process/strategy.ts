@@ -31,7 +31,7 @@ export class InProcessStrategy extends PullServer {
     if (this.closed) return;
     for (const lane of LANES) {
       while (this.slots.free(lane) > 0) {
-        const entry = this.bus.next(lane);
+        const entry = this.bus.next(lane, (upstream) => this.slots.mayTake(lane, upstream));
         if (!entry) break;
         this.begin(entry);
       }
@@ -74,8 +74,8 @@ export class InProcessStrategy extends PullServer {
         lane: entry.lane,
         // No lease of a message runs out in here.
         working: () => {},
-        release: () => {
-          if (slot.release()) this.wake();
+        release: (why) => {
+          if (slot.release(why)) this.wake();
         },
       });
       return verdict.verdict === 'later' ? verdict.delayMs : undefined;

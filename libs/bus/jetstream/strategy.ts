@@ -7,6 +7,8 @@ import type { JetStreamBus } from './bus.js';
 import { LaneFetcher } from './lane-fetcher.js';
 import type { Link } from './link.js';
 
+/** Milliseconds until a pull comes again whose upstream hangs and has its share of the slots. */
+const SHARE_DELAY = 2_000;
 /** Milliseconds that the fate of a message is kept for NATS to come back. */
 const SETTLE_BOUND = 600_000;
 
@@ -57,7 +59,11 @@ export class JetStreamStrategy extends PullServer {
       return;
     }
     const decoded = decodePullJson(message.string());
-    if (decoded.kind === 'event') {
+    if (decoded.kind === 'event' && !this.slots.mayTake(lane, decoded.event.target.repository.upstream)) {
+      // Those of other upstreams that are queued behind it come first.
+      message.nak(SHARE_DELAY);
+      this.fill();
+    } else if (decoded.kind === 'event') {
       void this.run(lane, decoded.event, message, this.slots.take(lane, decoded.event.target));
       // A light pull leaves room for more.
       this.fill();
@@ -75,8 +81,8 @@ export class JetStreamStrategy extends PullServer {
       const verdict = await this.handle(event, {
         lane,
         working: () => this.working(message),
-        release: () => {
-          if (slot.release()) this.fill();
+        release: (why) => {
+          if (slot.release(why)) this.fill();
         },
       });
       if (verdict.verdict === 'later') delay = verdict.delayMs;

@@ -138,6 +138,7 @@ async function transfer(
   const stop = () => transfer.cancel(Failure.of(pull.signal.reason));
   pull.signal.addEventListener('abort', stop, { once: true });
   try {
+    pull.follow(() => transfer.progress.received);
     const run = transfers.track(transfer, transfer.run());
     transfer.open.then(
       (told) => {

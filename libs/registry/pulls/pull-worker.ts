@@ -59,6 +59,8 @@ export interface WorkerPorts {
 const CATALOG_PATIENCE = 30_000;
 /** Milliseconds until a message comes again that could not even be looked up. */
 const CATALOG_AWAY_DELAY = 1_000;
+/** Milliseconds after which a pull that gets next to nothing gives its slot to others. */
+const STALL_MS = 2_000;
 /** Milliseconds; an operator may end a pause at any time. */
 const LONGEST_PUT_OFF = 30_000;
 
@@ -157,7 +159,8 @@ export class PullWorker {
     };
     // A blob stays what it is: who waits need not wait for the rows. What a tag names is asked anew by whoever comes
     // after the answer, and knows by the row that this one came before.
-    pull.onPresent = () => delivery.release();
+    pull.onPresent = () => delivery.release('recording');
+    const pace = setInterval(() => pull.stalls() && delivery.release('stalled'), STALL_MS).unref();
     try {
       const size = await this.perform(pull);
       const { source } = pull;
@@ -178,6 +181,7 @@ export class PullWorker {
       return await this.end(event, ref, { failure });
     } finally {
       if (this.running.get(row) === pull) this.running.delete(row);
+      clearInterval(pace);
       lease.end();
       events?.pullEnded(event.target.kind, outcome, (performance.now() - began) / 1000);
     }

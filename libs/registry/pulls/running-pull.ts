@@ -4,6 +4,9 @@ import { Failure } from '#oci';
 import type { Answered, CallOptions } from '#upstream';
 import { type Log, logWith } from '../ports.js';
 
+/** Bytes between two looks. */
+const NEXT_TO_NOTHING = 64 * 1024;
+
 /** What one pull under a lease may do. */
 export interface Pull {
   readonly event: PullRequested;
@@ -21,6 +24,8 @@ export interface Pull {
   readonly call: CallOptions;
   /** Tells everyone where the bytes flow. */
   announce(relay: RelayAddress, size: number | undefined): void;
+  /** Where its bytes are counted. */
+  follow(received: () => number): void;
   /** Tells everyone that the store has the blob, of `size` bytes, and that this repository may have it. */
   present(size: number): void;
 }
@@ -38,6 +43,8 @@ export class RunningPull implements Pull {
   onPresent: () => void = () => {};
   private promoted = false;
   private size: number | undefined;
+  private received: () => number = () => 0;
+  private looked = 0;
   private announced: { relay: RelayAddress; size: number | undefined } | undefined;
   private answered: Answered | undefined;
 
@@ -95,6 +102,18 @@ export class RunningPull implements Pull {
     this.announced = { relay, size };
     this.tellStarted(this.announced);
     this.onAnnounce(relay, size);
+  }
+
+  follow(received: () => number): void {
+    this.received = received;
+  }
+
+  /** Whether it got next to nothing since it was last asked. */
+  stalls(): boolean {
+    const received = this.received();
+    const stalls = this.size === undefined && received - this.looked < NEXT_TO_NOTHING;
+    this.looked = received;
+    return stalls;
   }
 
   present(size: number): void {
