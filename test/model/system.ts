@@ -83,7 +83,7 @@ export class Puller {
           return url();
         },
         download: DOWNLOAD_DEFAULTS,
-        prefetch: { enabled: false, platforms: [] },
+        prefetch: { enabled: false, platforms: [], referrers: false },
         unreadFor: LEASE,
         firstByteWithin: LEASE,
       },

@@ -1,9 +1,11 @@
 import type { ListTarget } from '#oci';
+import { prefetchReferrers } from './prefetch.js';
 import type { WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
 
 /** Asks the upstream for a list and records what it says. A list that is young enough for the event is left as it is. */
-export async function pullList(pull: Pull, target: ListTarget, { catalog, upstream }: WorkerPorts): Promise<void> {
+export async function pullList(pull: Pull, target: ListTarget, ports: WorkerPorts): Promise<void> {
+  const { catalog, upstream } = ports;
   const { repository } = target;
   const { maxAge } = pull.event;
   if (target.kind === 'tags') {
@@ -13,6 +15,7 @@ export async function pullList(pull: Pull, target: ListTarget, { catalog, upstre
     if (isYoung(await catalog.findReferrers(repository, target.digest), maxAge)) return;
     const referrers = await upstream.listReferrers(repository, target.digest, pull.call);
     await catalog.storeReferrers(repository, target.digest, referrers);
+    if (pull.event.cause === 'prefetch') await prefetchReferrers(pull, repository, referrers, ports);
   }
 }
 

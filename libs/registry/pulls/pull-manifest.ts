@@ -1,15 +1,8 @@
-import { EVENT_MAJOR, type PullRequested, pullKey } from '#bus';
-import {
-  Failure,
-  isDigest,
-  type ParsedManifest,
-  parseManifest,
-  parsePlatform,
-  platformMatches,
-  type Target,
-} from '#oci';
+import { EVENT_MAJOR } from '#bus';
+import { Failure, isDigest, parseManifest, type Target } from '#oci';
 import type { FetchedManifest } from '#upstream';
 import { manifestFacts } from '../manifest-facts.js';
+import { prefetchParts } from './prefetch.js';
 import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
 
@@ -47,7 +40,7 @@ export async function pullManifest(
   ports.facts?.addManifest(repository, fetched);
   if (!byDigest) tellTag(ports, target, fetched.digest);
   if (options.prefetch.enabled && pull.event.cause !== 'revalidate')
-    await prefetch(pull, target, parsed, ports, options);
+    await prefetchParts(pull, target.repository, { digest: fetched.digest, parsed }, ports, options);
 }
 
 async function dropTag({ catalog, bus }: WorkerPorts, target: ManifestTarget, reason: unknown): Promise<never> {
@@ -59,42 +52,4 @@ async function dropTag({ catalog, bus }: WorkerPorts, target: ManifestTarget, re
 
 function tellTag(ports: WorkerPorts, target: ManifestTarget, digest: FetchedManifest['digest']): void {
   ports.bus.signal('tag.moved', { v: EVENT_MAJOR, repository: target.repository, tag: target.reference, digest });
-}
-
-/** An image's config and layers become background pulls; of an index only the configured platforms do. */
-async function prefetch(
-  pull: Pull,
-  target: ManifestTarget,
-  parsed: ParsedManifest,
-  ports: WorkerPorts,
-  options: WorkerOptions,
-): Promise<void> {
-  const wanted = options.prefetch.platforms.flatMap((text) => parsePlatform(text) ?? []);
-  const targets: Target[] = [];
-  const seen = new Set<string>();
-  for (const { descriptor, kind, foreign } of parsed.children) {
-    if (foreign || seen.has(descriptor.digest)) continue;
-    seen.add(descriptor.digest);
-    if (kind === 'manifest') {
-      const { platform } = descriptor;
-      if (!platform || !wanted.some((w) => platformMatches(w, platform))) continue;
-      targets.push({ kind: 'manifest', repository: target.repository, reference: descriptor.digest });
-    } else {
-      targets.push({ kind: 'blob', repository: target.repository, digest: descriptor.digest, size: descriptor.size });
-    }
-  }
-  const event = (child: Target): PullRequested => ({
-    v: EVENT_MAJOR,
-    key: pullKey(child),
-    target: child,
-    lane: 'background',
-    cause: 'prefetch',
-    ...(pull.event.requestId ? { requestId: pull.event.requestId } : {}),
-    ...(pull.event.via ? { via: pull.event.via } : {}),
-  });
-  for (const child of targets) if (child.kind === 'blob') ports.facts?.expectBlob(child.repository, child.digest);
-  // What cannot be queued is fetched when the client asks for it.
-  const results = await Promise.allSettled(targets.map((child) => ports.bus.requestPull(event(child))));
-  const refused = results.filter((r) => r.status === 'rejected').length;
-  if (refused > 0) pull.log.info({ refused }, 'some parts of the image were not queued for prefetch');
 }

@@ -35,7 +35,11 @@ export interface WorkerOptions {
   /** Where other processes read our transfers; empty when there are none. */
   readonly relayUrl: string;
   readonly download: DownloadOptions;
-  readonly prefetch: { readonly enabled: boolean; readonly platforms: readonly string[] };
+  readonly prefetch: {
+    readonly enabled: boolean;
+    readonly platforms: readonly string[];
+    readonly referrers: boolean;
+  };
   /** Milliseconds that an interactive transfer goes on without any reader. */
   readonly unreadFor: number;
   /** Milliseconds without a first byte after which a fetch is given up, so that the next request starts afresh. */
