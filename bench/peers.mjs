@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { INDEX } from './content.mjs';
 import { answers, freePort, start } from './processes.mjs';
+import { startServices } from './services.mjs';
 
 const program = fileURLToPath(new URL('../dist/apps/cli/main.js', import.meta.url));
 
@@ -32,8 +33,11 @@ export async function startDockerRegistry(folder, { name = 'docker-registry', ro
   return serving(name, url, `${url}/v2/`, config, folder, 'docker-registry', ['serve', file]);
 }
 
-/** nginx sending the same bytes as files: what the machine can do, without being a registry. */
-export function startNginx(folder, { name = 'nginx', root }) {
+/**
+ * nginx sending the same bytes as files: what the machine can do, without being a registry. `rate` in bytes a second of each
+ * connection; with `accessLog` it writes a line for each request to `accessLog`.
+ */
+export function startNginx(folder, { name = 'nginx', root, rate, accessLog }) {
   return nginx(
     folder,
     name,
@@ -41,7 +45,7 @@ export function startNginx(folder, { name = 'nginx', root }) {
   server {
     listen 127.0.0.1:${port} reuseport;
     root ${root};
-    location / { types {} default_type application/octet-stream; }
+${rate ? `    limit_rate ${rate};\n` : ''}${accessLog ? `    access_log ${accessLog} told;\n` : ''}    location / { types {} default_type application/octet-stream; }
     location ~ /manifests/ { types {} default_type ${INDEX}; }
     location = /ready { return 200; }
   }
@@ -84,6 +88,7 @@ pid ${folder}/${name}.pid;
 error_log ${folder}/${name}.log error;
 events { worker_connections 1024; }
 http {
+  log_format told '"$request" $status $body_bytes_sent';
   access_log off;
   sendfile on;
   tcp_nopush on;
@@ -126,6 +131,53 @@ export async function startOurs(folder, { upstream, also = [], more = {}, data =
   const args = [program, 'serve', '--config-file', file];
   const ready = `http://127.0.0.1:${adminPort}/health/ready`;
   return serving('ociregistry', `http://127.0.0.1:${port}`, ready, config, folder, process.execPath, args);
+}
+
+/**
+ * Two gateways and two pullers of this repository's server on PostgreSQL, NATS and S3 of their own. `urls` are the gateways',
+ * `pids` those of the four processes: the services are not watched.
+ */
+export async function startSpread(folder, { upstream, more = {} }) {
+  const services = await startServices();
+  const started = [];
+  const stop = async () => {
+    await Promise.all(started.map((server) => server.stop()));
+    await services.stop();
+  };
+  try {
+    const one = async (role, n) => {
+      const [port, adminPort, relayPort] = [await freePort(), await freePort(), await freePort()];
+      const name = `${role}-${n}`;
+      const config = {
+        host: '127.0.0.1',
+        port,
+        adminPort,
+        dataDir: join(folder, `spread-${name}`),
+        relay: { port: relayPort, advertise: '127.0.0.1' },
+        registries: [{ name: upstream, description: 'the upstream of this bench', scheme: 'http' }],
+        ...services.config,
+        ...more,
+      };
+      const args = [program, 'serve', '--role', role, '--config-file', write(folder, `spread-${name}`, config)];
+      const ready = `http://127.0.0.1:${adminPort}/health/ready`;
+      const url = `http://127.0.0.1:${port}`;
+      const server = await serving(name, url, ready, config, folder, process.execPath, args);
+      started.push(server);
+      return server;
+    };
+    const gateways = [await one('gateway', 1), await one('gateway', 2)];
+    const pullers = [await one('puller', 1), await one('puller', 2)];
+    return {
+      name: 'two gateways, two pullers',
+      urls: gateways.map(({ url }) => url),
+      pids: [...gateways, ...pullers].map(({ pid }) => pid),
+      config: pullers[0].config,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 async function serving(name, url, ready, config, folder, command, args) {

@@ -67,15 +67,18 @@ export function freePort() {
 }
 
 /**
- * Watches a process with all its descendants until `stop()`, which returns `{cpuSeconds, peakRssBytes, peakPssBytes}`.
- * RSS counts a page once for each process that shares it, PSS once in all.
+ * Watches processes with all their descendants until `stop()`, which returns `{cpuSeconds, peakRssBytes, peakPssBytes,
+ * peakProcessRssBytes}`. RSS counts a page once for each process that shares it, PSS once in all; the last one is of the
+ * largest single process.
  */
-export function watch(pid) {
-  const before = cpuByProcess(pid);
+export function watch(pids) {
+  const before = cpuByProcess(pids);
   let peakRssBytes = 0;
   let peakPssBytes = 0;
+  let peakProcessRssBytes = 0;
   const sample = () => {
-    const tree = family(pid);
+    const tree = family(pids);
+    peakProcessRssBytes = Math.max(peakProcessRssBytes, ...tree.map(({ rss }) => rss * PAGE));
     peakRssBytes = Math.max(
       peakRssBytes,
       total(tree, ({ rss }) => rss * PAGE),
@@ -91,7 +94,7 @@ export function watch(pid) {
     stop() {
       clearInterval(timer);
       sample();
-      return { cpuSeconds: cpuByProcess(pid) - before, peakRssBytes, peakPssBytes };
+      return { cpuSeconds: cpuByProcess(pids) - before, peakRssBytes, peakPssBytes, peakProcessRssBytes };
     },
   };
 }
@@ -101,15 +104,15 @@ export function finishedChildrenSeconds() {
   return stat('self').waitedFor;
 }
 
-function cpuByProcess(pid) {
-  return total(family(pid), ({ own, waitedFor }) => own + waitedFor);
+function cpuByProcess(pids) {
+  return total(family(pids), ({ own, waitedFor }) => own + waitedFor);
 }
 
-function family(pid) {
+function family(pids) {
   const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => stat(name) ?? []);
-  const members = all.filter((entry) => entry.pid === pid);
+  const members = all.filter((entry) => pids.includes(entry.pid));
   // Grows while it is walked: children of children come after their parents.
   for (const { pid: parent } of members) members.push(...all.filter((entry) => entry.parent === parent));
   return members;

@@ -44,23 +44,25 @@ function coldTable(summary) {
     'server',
     'seconds',
     '(range)',
-    'first byte ms',
+    'times direct',
+    'first byte ms (last)',
     'upstream GETs',
     'copies from upstream',
     'CPU s/GB sent',
-    'peak RSS MB',
+    'peak RSS MB (one process)',
     'cores used by others',
   ];
   const lines = summary.map((line) => [
     line.server,
     line.seconds.toFixed(2),
     line.secondsRange.map((value) => value.toFixed(2)).join('–'),
-    Math.round(line.firstByteMs),
+    ratio(line.directRatio),
+    `${Math.round(line.firstByteMs)} (${Math.round(line.firstByteMaxMs)})`,
     line.upstreamGets,
     line.upstreamCopies.toFixed(2),
     // What sends directly is the upstream, which is not watched.
     line.server === 'direct' ? '' : line.cpu.toFixed(2),
-    line.server === 'direct' ? '' : Math.round(line.peakRssBytes / 1e6),
+    line.server === 'direct' ? '' : `${megabytes(line.peakRssBytes)} (${megabytes(line.peakProcessRssBytes)})`,
     line.otherCores.toFixed(1),
   ]);
   return markdown(head, lines);
@@ -74,6 +76,10 @@ function markdown(head, lines) {
 /** Empty when no response was complete before the turn was over. */
 function milliseconds(value) {
   return value > 0 ? value.toFixed(1) : '';
+}
+
+function megabytes(bytes) {
+  return Math.round(bytes / 1e6);
 }
 
 function ratio(value) {

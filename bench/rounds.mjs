@@ -11,9 +11,9 @@ export async function measure(server, load) {
   const childrenBefore = finishedChildrenSeconds();
   const selfBefore = process.cpuUsage();
   const startedAt = performance.now();
-  const watched = watch(server.pid);
+  const watched = watch(server.pids ?? [server.pid]);
   const seen = await load(server);
-  const { cpuSeconds, peakRssBytes, peakPssBytes } = watched.stop();
+  const { cpuSeconds, ...peaks } = watched.stop();
   const wallSeconds = (performance.now() - startedAt) / 1000;
   const generatorSeconds = finishedChildrenSeconds() - childrenBefore;
   const self = process.cpuUsage(selfBefore);
@@ -26,8 +26,7 @@ export async function measure(server, load) {
     generatorCpuSeconds: generatorSeconds,
     otherCores: otherSeconds / wallSeconds,
     loadAverage: loadavg()[0],
-    peakRssBytes,
-    peakPssBytes,
+    ...peaks,
   };
 }
 

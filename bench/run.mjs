@@ -7,13 +7,16 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { coldHerd } from './cold-herd.mjs';
+import { coldImage } from './cold-image.mjs';
 import { coldMany } from './cold-many.mjs';
 import { coldSingle } from './cold-single.mjs';
+import { coldThrottled } from './cold-throttled.mjs';
 import { Content } from './content.mjs';
 import { load } from './load.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
 import { stopAll } from './processes.mjs';
 import { pruneUnderLoad } from './prune-under-load.mjs';
+import { readers1000 } from './readers-1000.mjs';
 import { tables } from './report.mjs';
 import { revalidate } from './revalidate.mjs';
 import { scale } from './scale.mjs';
@@ -30,6 +33,9 @@ const BENCHES = {
   walk,
   'cold-single': coldSingle,
   'cold-herd': coldHerd,
+  'cold-throttled': coldThrottled,
+  'cold-image': coldImage,
+  'readers-1000': readers1000,
   revalidate,
   tokens,
   load,
