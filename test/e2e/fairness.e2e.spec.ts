@@ -65,7 +65,11 @@ describe.each(stacks())('fairness on the %s stack', (name) => {
       }),
     );
     const signature = digestOfBody(bytes);
-    good.content.addManifest('signed', { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: signature, bytes });
+    good.content.addManifest('signed', {
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      digest: signature,
+      bytes,
+    });
     expect((await get(url(good, 'signed/manifests/v1'))).status).toBe(200);
     const parts = [signature, layer.digest, config.digest];
     await eventually(async () => {

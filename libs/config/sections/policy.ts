@@ -94,13 +94,10 @@ export const policy = {
         .array(platform)
         .default([])
         .meta({ description: 'Only for images of these platforms; empty is every one that is asked for.' }),
-      referrers: z
-        .boolean()
-        .default(false)
-        .meta({
-          description:
-            'What refers to a pulled image (signatures, attestations, SBOMs) too; the upstream is asked for its list.',
-        }),
+      referrers: z.boolean().default(false).meta({
+        description:
+          'What refers to a pulled image (signatures, attestations, SBOMs) too; the upstream is asked for its list.',
+      }),
     })
     .prefault({})
     .meta({ description: 'Fetching ahead.' }),
