@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { InProcessBus } from '#bus/adapters';
 import type { ManifestRecord } from '#catalog';
 import { type Digest, Failure, type Repository } from '#oci';
-import { AccessTimes, Registry } from '#registry';
+
+import { AccessTimes, FactCache, Registry } from '#registry';
 import { AccessLog, Traffic } from '#telemetry';
+
 import { type RawAnswer, RawConnection } from '../../test/support/raw.js';
 import { GatewayServer } from './gateway-server.js';
 import { Observation } from './observation.js';
@@ -41,9 +43,15 @@ describe('answers from memory', () => {
     wait: () => Promise.reject(new Failure('MANIFEST_UNKNOWN', undefined, { origin: 'upstream' })),
     close: () => {},
   };
-  const registry = new Registry({ catalog, blobs: {}, bus, waits, log } as never, {
+  const facts = new FactCache({
+    manifestBytes: 2 ** 20,
+    blobBytes: 2 ** 20,
+    tagTtl: 60_000,
+    negativeTtl: 1,
+    retryAfter: 1,
+  });
+  const registry = new Registry({ catalog, blobs: {}, bus, waits, facts, log } as never, {
     airGapped: false,
-    facts: { manifestBytes: 2 ** 20, blobBytes: 2 ** 20, tagTtl: 60_000, negativeTtl: 1, retryAfter: 1 },
     revalidateTimeout: 1000,
     tagRule: () => ({ fresh: 60_000, stale: 60_000 }),
     lists: { rule: { fresh: 1, stale: 1 }, emptyFor: 1 },

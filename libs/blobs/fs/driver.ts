@@ -80,7 +80,7 @@ export class FsDriver implements BlobDriver {
     return {
       written: () => {},
       // A rename may reach the disk before the bytes do, and a power cut would then leave a short blob under a good
-      // name: so sync first, except what is verified whenever it is read (docs/adr/0007). No client waits for it: readers
+      // name: so sync first, except what is verified whenever it is read (docs/adr/0009). No client waits for it: readers
       // get the end of the body when `verify` resolves. A rename that is lost is a miss.
       commit: async (size) => {
         await (size > VERIFIED_WHEN_READ ? spool.sync() : spool.flush());

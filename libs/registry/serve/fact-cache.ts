@@ -15,9 +15,6 @@ export interface FactCacheOptions {
   readonly retryAfter: number;
 }
 
-/** Milliseconds; only a saving of look-ups depends on it. */
-const EXPECTED_MS = 10_000;
-
 /** A tag as this process remembers it: `age` was right at `at` (epoch ms). */
 interface RememberedTag extends TagRecord {
   readonly at: number;
@@ -46,7 +43,7 @@ export class FactCache {
   /** By digest: bytes are shared, and whether a repository may have them is in `blobs`. */
   private readonly smallBlobs: LRUCache<Digest, Buffer>;
   /** Blobs that a puller of this process is about to bring. */
-  private readonly expected = new LRUCache<string, true>({ max: 10_000, ttl: EXPECTED_MS });
+  private readonly expected = new LRUCache<string, true>({ max: 10_000 });
   private readonly tags: LRUCache<string, RememberedTag>;
   private readonly noes: LRUCache<string, FailureRecord>;
   private readonly asked: LRUCache<string, true>;
@@ -95,7 +92,9 @@ export class FactCache {
   }
 
   addBlob(repository: Repository, digest: Digest, size: number): void {
-    this.blobs.set(key(repository, digest), size);
+    const k = key(repository, digest);
+    this.expected.delete(k);
+    this.blobs.set(k, size);
   }
 
   /** The whole blob, if this repository holds it. */
