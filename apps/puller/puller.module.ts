@@ -6,6 +6,7 @@ import {
   type ContentRule,
   ContentRules,
   DOWNLOAD_DEFAULTS,
+  type DownloadOptions,
   type FactCache,
   type Log,
   PullWorker,
@@ -53,7 +54,7 @@ export class PullerModule {
                 get relayUrl() {
                   return relayUrl();
                 },
-                download: DOWNLOAD_DEFAULTS,
+                download: downloads(config),
                 prefetch: config.prefetch,
                 unreadFor: UNREAD_MS,
                 firstByteWithin: config.pullTimeout,
@@ -80,6 +81,13 @@ export class PullerModule {
       exports: [PullWorker, RelayServer],
     };
   }
+}
+
+function downloads({ registries }: Config): (upstream: string) => DownloadOptions {
+  const own = new Map(
+    registries.map(({ name, connections }) => [canonicalHost(name), { ...DOWNLOAD_DEFAULTS, connections }]),
+  );
+  return (upstream) => own.get(upstream) ?? DOWNLOAD_DEFAULTS;
 }
 
 function contentRules({ registries }: Config): ContentRules {

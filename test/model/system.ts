@@ -82,7 +82,7 @@ export class Puller {
         get relayUrl() {
           return url();
         },
-        download: DOWNLOAD_DEFAULTS,
+        download: () => DOWNLOAD_DEFAULTS,
         prefetch: { enabled: false, platforms: [], referrers: false },
         unreadFor: LEASE,
         firstByteWithin: LEASE,

@@ -92,6 +92,9 @@ const registry = z.strictObject({
     .optional()
     .meta({ description: 'What is taken from it; else a pull is refused with 403 and nothing is stored.' }),
   maxConcurrency: z.int().min(1).optional().meta({ description: 'Most requests of one puller at a time.' }),
+  connections: z.int().min(1).max(16).default(4).meta({
+    description: 'Most connections over which one large blob is fetched, where more than one make it faster.',
+  }),
   requestsPerSecond: z.number().positive().optional().meta({ description: 'Most requests of one puller a second.' }),
   proxy: url('http', 'https').optional().meta({
     description: 'Proxy to reach it through; without it `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment.',

@@ -102,7 +102,7 @@ async function transfer(
         throw error;
       }
     },
-    options.download,
+    options.download(repository.upstream),
     {
       onEvent: (event) => {
         events?.transferEvent(event);

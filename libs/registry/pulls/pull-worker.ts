@@ -34,7 +34,8 @@ export interface WorkerOptions {
   readonly attempts: number;
   /** Where other processes read our transfers; empty when there are none. */
   readonly relayUrl: string;
-  readonly download: DownloadOptions;
+  /** For blobs of this upstream. */
+  download(upstream: string): DownloadOptions;
   readonly prefetch: {
     readonly enabled: boolean;
     readonly platforms: readonly string[];

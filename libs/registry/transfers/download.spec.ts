@@ -180,6 +180,31 @@ describe('Download', () => {
     expect(spans.some((span) => span?.offset === 9 * MiB)).toBe(true);
   });
 
+  it.each([
+    ['where the upstream is to see one', { connections: 1 }, false],
+    ['for a blob that must come in order', {}, true],
+  ])('keeps to one connection %s, whatever readers wait for', async (_, more, inOrder) => {
+    const bytes = Buffer.alloc(12 * MiB, 7);
+    const spans: unknown[] = [];
+    const job: Download = new Download(
+      {
+        open: async (span) => {
+          spans.push(span);
+          async function* body() {
+            for (let at = 0; at < bytes.length; at += MiB) yield bytes.subarray(at, at + MiB);
+          }
+          return { offset: 0, size: bytes.length, ranges: true, body: body(), abort: () => {} };
+        },
+        onSize: () => inOrder && job.keepToOne(),
+        write: async () => job.demand(11 * MiB),
+        onEvent: () => {},
+      },
+      { ...OPTIONS, ...more },
+    );
+    expect(await job.run(new AbortController().signal)).toBe(bytes.length);
+    expect(spans).toEqual([undefined]);
+  });
+
   it('C7: gives an upstream up that crawls on every connection, although each brings a little', async () => {
     const bytes = pattern(4000);
     let opened = 0;
