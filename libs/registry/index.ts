@@ -24,7 +24,7 @@ export type { TagRule } from './serve/freshness.js';
 export { Lists, type ServedList } from './serve/lists.js';
 export { Registry, type RequestContext, type ServedManifest } from './serve/registry.js';
 export { namesFor, resolveSource, type SourceRules } from './source.js';
-export { DOWNLOAD_DEFAULTS, type DownloadOptions } from './transfers/download.js';
+export { DOWNLOAD_DEFAULTS, type DownloadOptions } from './transfers/download-options.js';
 export { signalProgress } from './transfers/progress-signal.js';
 export { Transfers } from './transfers/transfers.js';
 export { UpstreamStates, type UpstreamStatus } from './upstreams/upstream-states.js';

@@ -15,7 +15,7 @@ import type { Upstream } from '#upstream';
 import type { ContentChecks } from '../content-rules.js';
 import type { Log } from '../ports.js';
 import type { FactCache } from '../serve/fact-cache.js';
-import type { DownloadOptions } from '../transfers/download.js';
+import type { DownloadOptions } from '../transfers/download-options.js';
 import type { Transfers } from '../transfers/transfers.js';
 import { leaseKey, sameRepository } from './lease-key.js';
 import { isAway, patientCatalog, patiently } from './patient-catalog.js';

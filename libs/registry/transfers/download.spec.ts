@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { Deferred } from '#async';
 import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
-import { DOWNLOAD_DEFAULTS, Download, type DownloadOptions } from './download.js';
+import { Download } from './download.js';
+import { DOWNLOAD_DEFAULTS, type DownloadOptions } from './download-options.js';
 
 const MiB = 2 ** 20;
 const OPTIONS: DownloadOptions = { ...DOWNLOAD_DEFAULTS, tries: 3 };

@@ -2,41 +2,8 @@ import { backoff, sleep } from '#async';
 import { SpanSet } from '#blobs';
 import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
+import type { DownloadOptions, DownloadPorts } from './download-options.js';
 import { OwnLoad } from './own-load.js';
-
-export interface DownloadOptions {
-  /** Parallel connections for one blob at most. */
-  readonly connections: number;
-  /** Bytes a second of one connection above which another is not worth its cost to the upstream. */
-  readonly fastEnough: number;
-  /** Bytes a second averaged over `minRateWindow`; a slower connection is given up and opened anew. */
-  readonly minRate: number;
-  /** Milliseconds. */
-  readonly minRateWindow: number;
-  /** Tries in a row that bring no byte, or bring them too slowly, before the download fails. */
-  readonly tries: number;
-}
-
-export const DOWNLOAD_DEFAULTS: DownloadOptions = {
-  connections: 4,
-  fastEnough: 32 * 2 ** 20,
-  minRate: 1024,
-  minRateWindow: 30_000,
-  tries: 4,
-};
-
-export interface DownloadPorts {
-  open(
-    span: { offset: number; length?: number } | undefined,
-    ifRange: string | undefined,
-    signal: AbortSignal,
-  ): Promise<BlobBody>;
-  /** The first answer: the whole size in bytes, when known. */
-  onSize(size: number | undefined): void;
-  /** Takes bytes; its promise is the back-pressure. */
-  write(offset: number, chunk: Buffer): Promise<void>;
-  onEvent(event: 'resume' | 'restart' | 'connection'): void;
-}
 
 /** One connection's share of the blob: it reads from `position` up to `limit`, which a split may lower. */
 interface Run {
@@ -112,7 +79,7 @@ export class Download {
 
   /** A reader waits for `offset`. Opens a connection there unless one gets there within about a second. */
   demand(offset: number): void {
-    if (!this.answered || !this.ranges || this.alone || this.runs.size >= this.options.connections) return;
+    if (!this.answered || !this.maySplit()) return;
     const owner = [...this.runs].find((run) => run.position <= offset && offset < run.limit);
     if (!owner) return;
     const start = offset - (offset % ALIGN);
@@ -148,36 +115,44 @@ export class Download {
   }
 
   private tick(): void {
-    const now = Date.now();
-    const slow = this.load.high(TICK_MS, this.runs.size);
+    const slowOurselves = this.load.high(TICK_MS, this.runs.size);
+    const total = this.measure();
+    // More connections would only make it worse.
+    if (slowOurselves || !this.maySplit()) return;
+    const since = Date.now() - this.lastSplit;
+    if (since < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
+    if (total / this.runs.size >= this.options.fastEnough) return;
+    // A connection that added nothing shows that the line, not the connection, is the limit.
+    if (this.runs.size > 1) this.helped = total > this.bestRate * 1.2;
+    if (!this.helped) return;
+    this.bestRate = Math.max(this.bestRate, total);
+    for (let more = this.runs.size; more > 0 && this.maySplit(); more--) if (!this.splitWidest()) return;
+  }
+
+  /** Bytes a second of all connections. */
+  private measure(): number {
     let total = 0;
     for (const run of this.runs) {
       run.rate = (run.rate + (run.fresh * 1000) / TICK_MS) / 2;
       run.fresh = 0;
       total += run.rate;
     }
-    if (
-      !this.ranges ||
-      this.alone ||
-      this.size === undefined ||
-      this.runs.size === 0 ||
-      this.runs.size >= this.options.connections
-    )
-      return;
-    // More connections would only make it worse.
-    if (slow || now - this.lastSplit < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
-    if (total / this.runs.size >= this.options.fastEnough) return;
-    // A connection that added nothing shows that the line, not the connection, is the limit.
-    if (this.runs.size > 1) this.helped = total > this.bestRate * 1.2;
-    if (!this.helped) return;
-    this.bestRate = Math.max(this.bestRate, total);
-    for (let more = this.runs.size; more > 0 && this.runs.size < this.options.connections; more--) {
-      const widest = [...this.runs].reduce((a, b) => (b.limit - b.position > a.limit - a.position ? b : a));
-      const half = widest.position + (widest.limit - widest.position) / 2;
-      const at = half - (half % ALIGN);
-      if (widest.limit - at < MIN_SPLIT) return;
-      this.split(widest, at);
-    }
+    return total;
+  }
+
+  private maySplit(): boolean {
+    const { size } = this.runs;
+    return this.ranges && !this.alone && this.size !== undefined && size > 0 && size < this.options.connections;
+  }
+
+  /** False when no share is worth another connection. */
+  private splitWidest(): boolean {
+    const widest = [...this.runs].reduce((a, b) => (b.limit - b.position > a.limit - a.position ? b : a));
+    const half = widest.position + (widest.limit - widest.position) / 2;
+    const at = half - (half % ALIGN);
+    if (widest.limit - at < MIN_SPLIT) return false;
+    this.split(widest, at);
+    return true;
   }
 
   private async fetch(run: Run): Promise<void> {

@@ -6,7 +6,7 @@ import type { BlobStore } from '#blobs';
 import { createFsBlobStore } from '#blobs/adapters';
 import { type Digest, digestOf, Failure } from '#oci';
 import type { BlobBody, Upstream } from '#upstream';
-import { DOWNLOAD_DEFAULTS } from './download.js';
+import { DOWNLOAD_DEFAULTS } from './download-options.js';
 import { TAIL, Transfer } from './transfer.js';
 
 const repository = { upstream: 'a.example', path: 'b' };

@@ -4,7 +4,8 @@ import { type BlobStore, type Ingest, type Sink, type Span, VERIFIED_WHEN_READ }
 import { type Digest, Failure, type Repository } from '#oci';
 import type { BlobBody } from '#upstream';
 import type { ReadOptions, RunningTransfer } from '../ports.js';
-import { Download, type DownloadOptions } from './download.js';
+import { Download } from './download.js';
+import type { DownloadOptions } from './download-options.js';
 import { Window } from './window.js';
 
 /** Bytes at the end of a body that nobody gets before the digest is verified. */

@@ -8,7 +8,7 @@ import { createS3BlobStore } from '#blobs/adapters';
 import { digestOf, hasherFor } from '#oci';
 import type { BlobBody } from '#upstream';
 import { type S3Service, startS3 } from '../../../test/support/services/index.js';
-import { DOWNLOAD_DEFAULTS } from './download.js';
+import { DOWNLOAD_DEFAULTS } from './download-options.js';
 import { Transfer } from './transfer.js';
 
 const MiB = 2 ** 20;
