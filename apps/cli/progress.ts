@@ -3,6 +3,8 @@ import { bytesText, durationText } from './text.js';
 
 /** How far something long is. On a terminal bars that move, else nothing until a line tells the end. */
 export interface Progress {
+  /** Whether bars are drawn. */
+  readonly live: boolean;
   /** Makes the bar when it is new; a `total` of 0 is one that is not known yet. Bytes, unless `text` says otherwise. */
   show(name: string, done: number, total: number, text?: (amount: number) => string): void;
   /** A line above the bars. */
@@ -22,7 +24,7 @@ const MAX_BARS = 8;
 const NAME = 40;
 
 export function openProgress(terminal: NodeJS.WriteStream | undefined, err: (text: string) => void): Progress {
-  if (!terminal?.isTTY) return { show: () => {}, line: (text) => err(`${text}\n`), stop: () => {} };
+  if (!terminal?.isTTY) return { live: false, show: () => {}, line: (text) => err(`${text}\n`), stop: () => {} };
   const bars = new MultiBar({
     stream: terminal,
     hideCursor: true,
@@ -44,6 +46,7 @@ export function openProgress(terminal: NodeJS.WriteStream | undefined, err: (tex
   });
   const shown = new Map<string, { bar: SingleBar; since: number }>();
   return {
+    live: true,
     show(name, done, total, text = bytesText) {
       let one = shown.get(name);
       if (!one) {

@@ -5,6 +5,7 @@ import { Readable, Transform } from 'node:stream';
 import { packDirectory, tarStream } from '#archive';
 import type { ImportReport, PreloadJob } from '#registry';
 import { type AdminApi, CommandFailure } from '../api.js';
+import { LayerBars } from '../layer-bars.js';
 import { openProgress, type Progress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
 import { bytesText } from '../text.js';
@@ -111,6 +112,7 @@ async function loadList(
 ): Promise<number> {
   let job = await api.json<PreloadJob>('POST', '/preload', { body: { images: list, platforms }, signal });
   const told = new Set<number>();
+  const layers = new LayerBars(api, progress);
   try {
     for (;;) {
       for (const [index, image] of job.images.entries()) {
@@ -124,6 +126,7 @@ async function loadList(
         else around.out(`${name} ${digest} ${bytesText(bytes)} (${pulled} of ${objectsDone} objects were new)\n`);
       }
       if (job.state !== 'running') break;
+      await layers.update(job, signal);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       job = await api.json<PreloadJob>('GET', `/preload/${job.id}`, { signal });
     }
