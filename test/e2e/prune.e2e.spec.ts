@@ -1,4 +1,4 @@
-import { utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Client } from 'pg';
 import { Deferred } from '#async';
@@ -140,8 +140,11 @@ describe.each(stacks())('pruning on the %s stack', (name) => {
     upstream.requests.clear();
     for (const gateway of system.gateways.keys()) await fetched(`team/one/manifests/v1`, gateway);
     expect(upstream.requests.gets(/team\/one\/manifests/)).toBe(0);
-    await pull('team/two', 'v1', two);
-    expect(upstream.requests.gets(/team\/two\/manifests/)).toBeGreaterThan(0);
+    // The signal may be a moment late.
+    await eventually(async () => {
+      await pull('team/two', 'v1', two);
+      expect(upstream.requests.gets(/team\/two\/manifests/)).toBeGreaterThan(0);
+    });
     expect(upstream.requests.gets(new RegExp(own.digest))).toBe(1);
   });
 
@@ -296,13 +299,12 @@ describe.each(stacks())('pruning on the %s stack', (name) => {
   it('clears the spool of downloads that a dead process left', async () => {
     const server = system.pullers[0]!;
     const file = join(system.spools[0]!, `sha256-${'a'.repeat(64)}.1-abcdef`);
-    const before = spoolFiles(system.spools[0]!);
+    mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, 'left');
     utimesSync(file, new Date(0), new Date(0));
     await server.stop('SIGKILL');
     await server.start();
     await eventually(async () => expect(spoolFiles(system.spools[0]!)).not.toContain(file.split('/').at(-1)));
-    expect(before.length).toBeLessThan(100);
   });
 
   (name === 'standalone' ? it : it.skip)('works with no server running', async () => {

@@ -11,6 +11,9 @@ import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
 import { Lists } from './lists.js';
 import { type Lookups, SharedLookups } from './shared-lookups.js';
 
+/** How often in a row what was just pulled may be gone again, which only a cache without protection does. */
+const PRUNED_AT_ONCE = 3;
+
 interface RegistryOptions {
   readonly airGapped: boolean;
   /** Milliseconds that a client waits for the upstream's word about a tag that is cached but expired. */
@@ -139,13 +142,13 @@ export class Registry {
       return { manifest: held, origin: 'hit' };
     }
     this.refuseKnownNo(repository, digest, 'MANIFEST_UNKNOWN');
-    const pulled = await this.pull(repository, digest, context);
-    // A puller in this process has put it there.
-    const fetched =
-      this.facts.manifest(repository, digest) ?? (await this.ports.catalog.findManifest(repository, digest));
-    if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
-    this.facts.addManifest(repository, fetched);
-    return { manifest: fetched, ...pulled };
+    const { pulled, found } = await this.fetch(
+      () => this.pull(repository, digest, context),
+      // A puller in this process has put it there.
+      async () => this.facts.manifest(repository, digest) ?? this.ports.catalog.findManifest(repository, digest),
+    );
+    this.facts.addManifest(repository, found);
+    return { manifest: found, ...pulled };
   }
 
   private async byTag(repository: Repository, tag: string, context: RequestContext): Promise<ServedManifest> {
@@ -162,12 +165,15 @@ export class Registry {
     const trouble = held && this.facts.trouble(repository, tag);
     if (trouble) return servedOnError(held.manifest, trouble);
     const asked = Date.now();
-    const pull = this.pull(repository, tag, context, held === undefined);
-    let pulled: Awaited<typeof pull>;
+    const fetch = this.fetch(
+      () => this.pull(repository, tag, context, held === undefined),
+      () => this.findTag(repository, tag, Date.now() - asked),
+    );
     try {
-      pulled = await (held
-        ? within(this.options.revalidateTimeout, pull, () => new Failure('UPSTREAM_TIMEOUT'))
-        : pull);
+      const { pulled, found } = await (held
+        ? within(this.options.revalidateTimeout, fetch, () => new Failure('UPSTREAM_TIMEOUT'))
+        : fetch);
+      return { manifest: found.manifest, ...pulled, ...(held ? { origin: 'revalidated' } : {}) };
     } catch (error) {
       context.signal?.throwIfAborted();
       const failure = Failure.of(error);
@@ -176,9 +182,19 @@ export class Registry {
       this.facts.addTrouble(repository, tag, failure.toRecord());
       return servedOnError(held.manifest, failure);
     }
-    const fetched = await this.findTag(repository, tag, Date.now() - asked);
-    if (!fetched) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
-    return { manifest: fetched.manifest, ...pulled, ...(held ? { origin: 'revalidated' } : {}) };
+  }
+
+  /** Pulls, and finds what was pulled; again when it was pruned in between. */
+  private async fetch<P, T>(
+    pull: () => Promise<P>,
+    find: () => Promise<T | undefined>,
+  ): Promise<{ pulled: P; found: T }> {
+    for (let tries = 1; tries <= PRUNED_AT_ONCE; tries++) {
+      const pulled = await pull();
+      const found = await find();
+      if (found) return { pulled, found };
+    }
+    throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
   }
 
   private async findTag(
