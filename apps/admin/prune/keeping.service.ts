@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
-import type { Catalog, PruneRule } from '#catalog';
-import { parsePatterns } from '#catalog';
+import { within } from '#async';
+import { type Catalog, type PruneRule, parsePatterns } from '#catalog';
 import type { Config } from '#config';
 import { Failure } from '#oci';
 import type { Log, Pruner } from '#registry';
@@ -17,6 +17,7 @@ interface KeepingPorts {
 }
 
 const TICK_MS = 5_000;
+const STOP_MS = 3_000;
 const LEASE_MS = 10 * 60_000;
 const SIZE_EVERY_MS = 30_000;
 const RETENTION_EVERY_MS = 3_600_000;
@@ -53,12 +54,14 @@ export class KeepingService implements OnApplicationBootstrap {
     );
   }
 
-  /** Ends what runs between two of its steps. */
+  /** Ends what runs between two of its steps; a database that does not answer holds nobody up. */
   async stop(): Promise<void> {
     this.stopped = true;
     clearInterval(this.timer);
-    await this.ports.pruner.close();
-    await this.ticking;
+    const ended = this.ports.pruner.close().then(() => this.ticking);
+    await within(STOP_MS, ended, () => new Error('still busy')).catch((error: unknown) =>
+      this.ports.log.warn({ error: String(error) }, 'what keeps the cache in order does not stop'),
+    );
   }
 
   private begin(): void {
