@@ -7,6 +7,7 @@ import { Client, type ClientOptions } from 'minio';
 import { backoff, sleep, unless } from '#async';
 import { environmentKeys, type KeyPair, MachineRole } from './credentials.js';
 import { isCodeOf, isTransient } from './errors.js';
+import { ObjectReader } from './object-reader.js';
 
 export interface S3ConnectionOptions {
   /** `https://host[:port]`; without it AWS's of the region. */
@@ -46,6 +47,7 @@ const PING: Bounds = { timeoutMs: 5_000, idleMs: 5_000, tries: 1 };
  */
 export class S3Connection {
   readonly bucket: string;
+  readonly objects: ObjectReader;
   private readonly client: Client;
   private readonly agent: http.Agent;
   private readonly running = new Set<AbortController>();
@@ -56,12 +58,9 @@ export class S3Connection {
     this.bucket = options.bucket;
     const endpoint = new URL(options.endpoint ?? `https://s3.${options.region}.amazonaws.com`);
     const tls = endpoint.protocol === 'https:';
-    this.agent = tls
-      ? new https.Agent({
-          keepAlive: true,
-          ca: options.ca ? [...rootCertificates, readFileSync(options.ca, 'utf8')] : undefined,
-        })
-      : new http.Agent({ keepAlive: true });
+    const ca = options.ca ? [...rootCertificates, readFileSync(options.ca, 'utf8')] : undefined;
+    this.objects = new ObjectReader(ca);
+    this.agent = tls ? new https.Agent({ keepAlive: true, ca }) : new http.Agent({ keepAlive: true });
     const { accessKey, secretKey } = options;
     const keys: KeyPair | undefined = accessKey && secretKey ? { accessKey, secretKey } : environmentKeys();
     this.client = new Client({
@@ -79,7 +78,7 @@ export class S3Connection {
   }
 
   /** Runs `work` until it succeeds, fails for good, or has been tried often enough. */
-  async call<T>(work: (client: Client) => Promise<T>, bounds: Bounds = ASK): Promise<T> {
+  async call<T>(work: (client: Client, signal: AbortSignal) => Promise<T>, bounds: Bounds = ASK): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       try {
         await this.ready();
@@ -110,6 +109,7 @@ export class S3Connection {
     this.closed = true;
     for (const controller of this.running) controller.abort(new Error('the blob store is closed'));
     this.agent.destroy();
+    this.objects.close();
   }
 
   private ready(): Promise<void> {
@@ -136,7 +136,7 @@ export class S3Connection {
     await this.once((client) => client.listObjectsV2Query(this.bucket, '', '', '', 1, ''), PING);
   }
 
-  private async once<T>(work: (client: Client) => Promise<T>, bounds: Bounds): Promise<T> {
+  private async once<T>(work: (client: Client, signal: AbortSignal) => Promise<T>, bounds: Bounds): Promise<T> {
     const controller = new AbortController();
     const { signal } = bounds;
     const onAbort = () => controller.abort(signal?.reason);
@@ -149,7 +149,7 @@ export class S3Connection {
       const scope = { signal: controller.signal, idleMs: bounds.idleMs };
       return await unless(
         controller.signal,
-        attempts.run(scope, () => work(this.client)),
+        attempts.run(scope, () => work(this.client, controller.signal)),
       );
     } finally {
       clearTimeout(timer);

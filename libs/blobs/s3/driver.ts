@@ -1,12 +1,13 @@
-import type { IncomingMessage } from 'node:http';
-import { backoff, sleep, unless } from '#async';
+import type { Client } from 'minio';
+import { backoff, sleep } from '#async';
 import type { Digest } from '#oci';
 import { type BlobDriver, blobKey, keyDigest, type Upload } from '../driver.js';
 import { blobGone, storeFailure } from '../failures.js';
 import type { Sink, Span, StoredBlob } from '../port.js';
 import type { SpoolFile } from '../spool.js';
 import { ASK, type Bounds, RESUME, S3Connection, type S3ConnectionOptions } from './connection.js';
-import { isCodeOf, isMissing } from './errors.js';
+import { answeredError, isCodeOf, isMissing } from './errors.js';
+import { BodyBroke, type ObjectBody } from './object-reader.js';
 import { S3Upload, UploadSlots } from './upload.js';
 
 export interface S3DriverOptions extends S3ConnectionOptions {
@@ -16,6 +17,8 @@ export interface S3DriverOptions extends S3ConnectionOptions {
 
 /** A body that brings nothing for so long is broken; the time that the sink takes does not count. */
 const BODY_IDLE = 20_000;
+/** Seconds within which the store must see a request that we sign. */
+const SIGNED_FOR = 900;
 /** How often in a row a body may break without a single byte. */
 const BREAKS = 3;
 
@@ -54,17 +57,35 @@ export class S3Driver implements BlobDriver {
       const bounds = { ...(offset === span.offset ? ASK : RESUME), signal };
       const body = await this.get(digest, offset, end, bounds);
       const before = offset;
+      const counting: Sink = {
+        write(chunk) {
+          const { length } = chunk;
+          const written = sink.write(chunk);
+          if (written) {
+            return written.then(() => {
+              offset += length;
+            });
+          }
+          offset += length;
+        },
+      };
       try {
-        offset = await pump(body, offset, sink, signal);
+        await body.pump(counting, BODY_IDLE, signal);
         if (offset === end) return;
       } catch (error) {
         if (!(error instanceof BodyBroke)) throw error;
-        offset = error.offset;
       }
       breaks = offset > before ? 0 : breaks + 1;
       if (breaks > BREAKS) throw storeFailure(new Error(`S3 broke off at ${offset} again and again`));
       await sleep(backoff(breaks, 50, 1_000), signal);
     }
+  }
+
+  async link(digest: Digest, seconds: number): Promise<string | undefined> {
+    // Whoever follows a link to a lost object gets an error of the store's, and nobody fetches the blob anew.
+    if (!(await this.stat(digest))) return undefined;
+    const type = { 'response-content-type': 'application/octet-stream' };
+    return this.connection.call((client) => client.presignedGetObject(this.bucket, this.key(digest), seconds, type));
   }
 
   async remove(digest: Digest): Promise<void> {
@@ -116,23 +137,29 @@ export class S3Driver implements BlobDriver {
   }
 
   /** Waits for the headers; the answer covers `offset` to `end`. */
-  private async get(digest: Digest, offset: number, end: number, bounds: Bounds): Promise<IncomingMessage> {
+  private async get(digest: Digest, offset: number, end: number, bounds: Bounds): Promise<ObjectBody> {
     try {
-      const key = this.key(digest);
       const body = await this.connection.call(
-        (client) => client.getPartialObject(this.bucket, key, offset, end - offset),
+        (client, signal) => this.ask(client, digest, offset, end, signal),
         bounds,
       );
-      const response = body as unknown as IncomingMessage;
-      const total = Number(/\/(\d+)$/.exec(response.headers['content-range'] ?? '')?.[1]);
-      if (response.statusCode === 206 && total >= end) return response;
-      response.destroy();
+      const total = Number(/\/(\d+)$/.exec(body.headers.get('content-range') ?? '')?.[1]);
+      if (body.status === 206 && total >= end) return body;
+      body.drop();
       if (total < end) throw blobGone(new Error(`the object has ${total} bytes, expected ${end}`));
       throw new Error('S3 did not answer with the range that was asked for');
     } catch (error) {
       bounds.signal?.throwIfAborted();
       throw isMissing(error) || isCodeOf(error, 'InvalidRange') ? blobGone(error) : storeFailure(error);
     }
+  }
+
+  private async ask(client: Client, digest: Digest, offset: number, end: number, signal: AbortSignal) {
+    const url = new URL(await client.presignedGetObject(this.bucket, this.key(digest), SIGNED_FOR));
+    const headers = [`Range: bytes=${offset}-${end - 1}`, 'Accept-Encoding: identity', 'User-Agent: ociregistry'];
+    const body = await this.connection.objects.get(url, headers, signal);
+    if (body.status < 300) return body;
+    throw answeredError(body.status, await body.text());
   }
 
   private async abortUploads(
@@ -162,52 +189,5 @@ export class S3Driver implements BlobDriver {
       id = page.nextUploadIdMarker;
     }
     return aborted;
-  }
-}
-
-/** The connection failed, not the sink: every byte before `offset` was delivered. */
-class BodyBroke extends Error {
-  constructor(
-    readonly offset: number,
-    cause: unknown,
-  ) {
-    super('the body broke off', { cause });
-  }
-}
-
-/** Feeds the body to the sink; returns the offset it ended at. */
-async function pump(body: IncomingMessage, from: number, sink: Sink, signal?: AbortSignal): Promise<number> {
-  let offset = from;
-  let waiting = true;
-  const timer = setTimeout(() => {
-    if (waiting) body.destroy(new Error('the body fell silent'));
-    else timer.refresh();
-  }, BODY_IDLE);
-  const onAbort = () => body.destroy(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  // The request's own time-out would strike a body that waits for its sink.
-  body.setTimeout(0);
-  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  try {
-    for (;;) {
-      waiting = true;
-      timer.refresh();
-      const next = await chunks.next().catch((error) => {
-        signal?.throwIfAborted();
-        throw new BodyBroke(offset, error);
-      });
-      waiting = false;
-      // Read to its very end, which frees the connection for the next request.
-      if (next.done) break;
-      signal?.throwIfAborted();
-      const written = sink.write(next.value);
-      if (written) await unless(signal, written);
-      offset += next.value.length;
-    }
-    return offset;
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
-    if (!body.readableEnded) body.destroy();
   }
 }

@@ -26,6 +26,13 @@ export function isTransient(error: unknown): boolean {
   return !answered || PASSING.has(codeOf(error) ?? '');
 }
 
+/** The error of an answer of S3 that minio did not read. Without a code of S3's own, 5xx and 429 may pass. */
+export function answeredError(status: number, body: string): Error & { readonly Code?: string } {
+  const code =
+    /<Code>([A-Za-z]+)<\/Code>/.exec(body)?.[1] ?? (status >= 500 || status === 429 ? undefined : `HTTP ${status}`);
+  return Object.assign(new Error(`S3 answered ${status}`), code === undefined ? {} : { Code: code });
+}
+
 function codeOf(error: unknown): string | undefined {
   const { code, Code } = error as { code?: string; Code?: string };
   return code ?? Code;
