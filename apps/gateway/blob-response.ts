@@ -3,7 +3,10 @@ import { type Digest, etagMatches, Failure, parseRange, type Repository, type Re
 import type { Registry } from '#registry';
 import { API_VERSION, sendJson } from './json-response.js';
 import { timingOf } from './observation.js';
-import { contextOf, type Exchange, leaving } from './pull-api.js';
+import { contextOf, type Exchange } from './pull-api.js';
+
+/** How long a client that was sent to the store may still begin to read, at least 300 s (WIRE A91). */
+const LINK_SECONDS = 1200;
 
 /** What is to be sent: the answer's head, and of a body its place. */
 interface Plan {
@@ -32,22 +35,38 @@ export async function sendBlob(
   repository: Repository,
   digest: Digest,
   registry: Registry,
+  redirects: boolean,
 ): Promise<void> {
   const { res, account } = exchange;
   describe(exchange, repository, digest);
-  const signal = leaving(res);
-  const blob = await registry.blob(repository, digest, contextOf(exchange, signal));
+  const context = contextOf(exchange);
+  const blob = await registry.blob(repository, digest, context);
   account.hit = blob.cached;
   account.outcome = blob.origin;
   if (blob.source) account.source = blob.source;
   account.digest = digest;
   const plan = planOf(exchange, digest, blob.size);
   if (!plan) return;
+  const link = plan.span && redirects ? await blob.link(LINK_SECONDS) : undefined;
+  if (link !== undefined) {
+    sendLink(exchange, digest, link);
+    return;
+  }
   if (plan.span) {
     const sink = new ResponseSink(exchange, plan.status, plan.headers);
-    await blob.read(plan.span, sink, { signal, bounded: !plan.span.openEnded });
+    await blob.read(plan.span, sink, { signal: context.signal, bounded: !plan.span.openEnded });
   } else res.writeHead(plan.status, plan.headers);
   res.end();
+}
+
+/** One hop to the store, absolute, for a GET alone (WIRE A90). A Range goes there with the client's next request. */
+function sendLink(exchange: Exchange, digest: Digest, link: string): void {
+  const { res } = exchange;
+  const headers = ['content-length', '0', 'location', link, 'docker-content-digest', digest];
+  // What is kept longer than the link would lead nowhere.
+  headers.push('cache-control', 'no-store', ...API_VERSION);
+  addOwn(headers, exchange);
+  res.writeHead(307, headers).end();
 }
 
 function describe({ account }: Exchange, repository: Repository, digest: Digest): void {

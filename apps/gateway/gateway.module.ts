@@ -87,6 +87,7 @@ export class GatewayModule {
               log,
               observation,
               serverTiming: config.serverTiming,
+              redirects: stack.redirects,
             }),
         },
         {

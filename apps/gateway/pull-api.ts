@@ -43,22 +43,33 @@ interface PullApiOptions {
   readonly log: Log;
   readonly observation: Observation;
   readonly serverTiming: boolean;
+  /** Clients are sent to the blob store for stored blobs. */
+  readonly redirects: boolean;
 }
 
 /** Caches that a request may have passed. */
 const MOST_HOPS = 8;
 
-/** What the use-cases are told of a request; without a signal of its own, its wait ends when its client leaves. */
-export function contextOf({ id, req, res }: Exchange, signal?: AbortSignal): RequestContext {
+/** What the use-cases are told of a request. Most ask for no signal, since they wait for nothing that takes long. */
+export function contextOf({ id, req, res }: Exchange): RequestContext & { readonly signal: AbortSignal } {
   const { via } = req.headers;
-  return { requestId: id, signal: signal ?? leaving(res), ...(via === undefined ? {} : { via: via.slice(0, 1024) }) };
+  let left: AbortSignal | undefined;
+  return {
+    requestId: id,
+    get signal() {
+      left ??= leaving(res);
+      return left;
+    },
+    ...(via === undefined ? {} : { via: via.slice(0, 1024) }),
+  };
 }
 
 /** Not one for each request: an error captures its stack, which most requests never need. */
 const CLIENT_LEFT = new Failure('UNAVAILABLE', 'the client left');
 
 /** Aborts when the client closes the connection before it has the whole answer. */
-export function leaving(res: ServerResponse): AbortSignal {
+function leaving(res: ServerResponse): AbortSignal {
+  if (res.destroyed && !res.writableFinished) return AbortSignal.abort(CLIENT_LEFT);
   const gone = new AbortController();
   res.once('close', () => {
     if (!res.writableFinished) gone.abort(CLIENT_LEFT);
@@ -142,7 +153,7 @@ export class PullApi {
           this.learn(exchange, 'blob', asked);
           return void sendBlobBytes(exchange, repository, route.digest, recalled);
         }
-        return sendBlob(exchange, repository, route.digest, this.registry);
+        return sendBlob(exchange, repository, route.digest, this.registry, this.options.redirects);
       }
       default:
         return this.list(exchange, route);

@@ -67,6 +67,7 @@ describe('answers from memory', () => {
     log,
     observation: new Observation(traffic, accesses, lines),
     serverTiming: true,
+    redirects: false,
   });
   const server = new GatewayServer(api, log);
   /** Called for requests that go the usual way alone. */

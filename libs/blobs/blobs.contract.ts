@@ -32,6 +32,16 @@ export function blobStoreContract(start: () => Promise<BlobStoreHarness>): void 
     }
   });
 
+  it('gives links to nothing that is not there, and to what is there only such as work', async () => {
+    const { bytes, digest } = sample(100);
+    expect(await harness.store.link(digest, 300)).toBeUndefined();
+    await put(harness.store, { bytes, digest });
+    const link = await harness.store.link(digest, 300);
+    if (link === undefined) return;
+    const part = await fetch(link, { headers: { range: 'bytes=10-19' } });
+    expect([part.status, Buffer.from(await part.arrayBuffer())]).toEqual([206, bytes.subarray(10, 20)]);
+  });
+
   it('says that a blob is unknown, also for an empty span and beyond its end', async () => {
     const { bytes, digest } = sample(100);
     const unknown = { name: 'Failure', reason: 'BLOB_UNKNOWN', origin: 'store' };

@@ -11,6 +11,7 @@ export interface BlobDriver {
   readonly drains: boolean;
   stat(digest: Digest): Promise<{ size: number } | undefined>;
   read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
+  link(digest: Digest, seconds: number): Promise<string | undefined>;
   remove(digest: Digest): Promise<void>;
   /** In the order that `BlobStore.list` promises. */
   list(): AsyncIterable<StoredBlob>;

@@ -27,6 +27,11 @@ export interface BlobStore {
    */
   read(digest: Digest, span: Span, sink: Sink, signal?: AbortSignal): Promise<void>;
   /**
+   * A URL at which anybody may read the committed blob for `seconds`, by GET and with ranges. Undefined when there is no such
+   * URL, or no such blob. Rejects with UNAVAILABLE when the store cannot be reached.
+   */
+  link(digest: Digest, seconds: number): Promise<string | undefined>;
+  /**
    * Starts writing, when the spool has room for it. `size` is known for descriptors; without it the blob is as long as what
    * was written.
    */

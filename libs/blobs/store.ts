@@ -30,6 +30,10 @@ export class VerifiedBlobStore implements BlobStore {
     return this.driver.read(digest, span, sink, signal);
   }
 
+  async link(digest: Digest, seconds: number): Promise<string | undefined> {
+    return this.driver.link(digest, seconds).catch(fail);
+  }
+
   async ingest(digest: Digest, options: IngestOptions = {}): Promise<Ingest> {
     if (this.closed) throw new Error('the blob store is closed');
     const room = await this.room.take(options.size, options.signal);

@@ -25,7 +25,14 @@ export function checkRules(tree: Tree, role: Role): Finding[] {
     ...portClashes(tree, role),
     ...unprotected(tree),
     ...shareOfNoDisk(tree),
+    ...redirects(tree),
   ];
+}
+
+/** Files have no address that a client could be sent to. */
+function redirects(tree: Tree): Finding[] {
+  if (valueAt(tree, ['redirect']) !== 'always' || valueAt(tree, ['blobs', 's3']) !== undefined) return [];
+  return [{ path: ['redirect'], reason: 'always needs blobs.s3' }];
 }
 
 function missingParts(tree: Tree, role: Role): Finding[] {

@@ -21,6 +21,7 @@ import type { Upstream } from '#upstream';
 import { connectWithPatience, type Dependency, standIn } from './dependency.js';
 import { EventualBus } from './eventual-bus.js';
 import { openUpstream } from './open-upstream.js';
+import { redirects } from './redirects.js';
 import { spoolBytes } from './spool-bytes.js';
 
 /** Every port on the adapters that the configuration asks for. Usable at once; calls are refused until `ready`. */
@@ -35,6 +36,8 @@ export interface Stack {
   /** Names this installation in `Via`; undefined until the catalog has been reached. */
   hop(): string | undefined;
   readonly transfers: Transfers;
+  /** Clients may be sent to the blob store for what is in it. */
+  readonly redirects: boolean;
   /** What this process serves and fetches. */
   readonly traffic: Traffic;
   /** What it pulls. */
@@ -157,6 +160,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     upstreams,
     hop,
     transfers,
+    redirects: redirects(config),
     traffic,
     pulls: new PullCounters(),
     pool: () => connected?.pool(),

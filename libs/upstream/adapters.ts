@@ -4,6 +4,7 @@ import type { UpstreamOptions } from './options.js';
 import type { Upstream } from './port.js';
 import { RegistryClient } from './registry-client.js';
 
+export { mayBePublic } from './addresses.js';
 export type { BreakerOptions, Credentials, RegistryOptions, Timeouts, TlsOptions, UpstreamOptions } from './options.js';
 export { WELL_KNOWN_REGISTRIES } from './options.js';
 export { proxiesOf } from './proxies.js';

@@ -51,6 +51,10 @@ export class FsDriver implements BlobDriver {
       });
   }
 
+  async link(): Promise<undefined> {
+    return undefined;
+  }
+
   async remove(digest: Digest): Promise<void> {
     this.files.forget(this.file(digest));
     await unlink(this.file(digest)).catch((error) => {

@@ -167,5 +167,8 @@ export const policy = {
     })
     .prefault({})
     .meta({ description: 'What `rebuild` reads.' }),
-  redirect: z.boolean().default(false).meta({ description: 'Answer blob GETs with a redirect to the S3 server.' }),
+  redirect: z.enum(['never', 'auto', 'always']).default('never').meta({
+    description:
+      'Send clients to the S3 server for blobs of more than 64 KiB: `never`, `always`, or `auto`: where it has an https endpoint with a public name.',
+  }),
 };

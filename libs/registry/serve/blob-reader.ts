@@ -49,6 +49,15 @@ export class BlobReader {
     return this.origin === 'hit';
   }
 
+  /**
+   * Where the client may read the blob itself for `seconds`; undefined when it must read it here. Only of what is stored:
+   * nobody is sent to bytes that still arrive, and a lost blob is found out by reading it.
+   */
+  async link(seconds: number): Promise<string | undefined> {
+    if (this.place.state !== 'stored' || this.size <= SMALL_BLOB) return undefined;
+    return this.ports.blobs.link(this.digest, seconds);
+  }
+
   /** Rejects when the rest cannot be had: the client's connection must then be cut, never ended. */
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
     if (this.place.state === 'stored' && this.size <= VERIFIED_WHEN_READ) {
