@@ -21,16 +21,19 @@ export async function wrk(server, { path, clients, seconds }) {
   return JSON.parse(line.slice(5));
 }
 
-/** Compiles the generator that walks; returns `replay(server, {groups, clients, seconds})`, where no seconds is once through. */
+/**
+ * Compiles the generator that walks; returns `replay(server, {groups, clients, seconds, rate, name})`, where no seconds is once
+ * through, `rate` is groups a second in all, and `name` keeps apart what runs at the same time.
+ */
 export function compileReplay(folder) {
   const program = join(folder, 'replay');
   const built = spawnSync(COMPILER, ['-O2', '-pthread', '-o', program, beside('replay.c')], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`cannot compile bench/replay.c: ${built.stderr}`);
-  return async (server, { groups, clients, seconds = 0 }) => {
-    const file = join(folder, 'requests.txt');
+  return async (server, { groups, clients, seconds = 0, rate = 0, name = 'requests' }) => {
+    const file = join(folder, `${name}.txt`);
     writeFileSync(file, groups.map((requests) => `${requests.join('\n')}\n`).join('\n'));
     const { hostname, port } = new URL(server.url);
-    return JSON.parse(await run(program, [hostname, port, `${clients}`, `${seconds}`, file]));
+    return JSON.parse(await run(program, [hostname, port, `${clients}`, `${seconds}`, file, `${rate}`]));
   };
 }
 

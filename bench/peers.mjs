@@ -79,6 +79,29 @@ export function startNginxCache(folder, { upstream }) {
   );
 }
 
+/** nginx handing the GETs of `path` on to `object` of an object store, with buffers as large as it takes them. */
+export function startNginxProxy(folder, { path, host, object }) {
+  return nginx(
+    folder,
+    'nginx',
+    (port) => `  upstream store { server ${host}; keepalive 64; }
+  server {
+    listen 127.0.0.1:${port} reuseport;
+    location = "${path}" {
+      proxy_pass http://store${object};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffer_size 64k;
+      proxy_buffers 16 256k;
+      proxy_busy_buffers_size 2m;
+      proxy_max_temp_file_size 0;
+    }
+    location = /ready { return 200; }
+  }
+`,
+  );
+}
+
 /** `server(port)`: the part of the configuration that makes it what it is. */
 async function nginx(folder, name, server) {
   const port = await freePort();
@@ -110,9 +133,9 @@ ${server(port)}}
 
 /**
  * This repository's server, started as a user does, with its defaults; `upstream` (and each of `also`) is `host:port` of a plain HTTP
- * registry, `more` is configuration, `data` the name of its directory.
+ * registry, `more` is configuration, `data` the name of its directory. `waitFor(running)`, told the URL, stands for its readiness.
  */
-export async function startOurs(folder, { upstream, also = [], more = {}, data = 'ociregistry-data' }) {
+export async function startOurs(folder, { upstream, also = [], more = {}, data = 'ociregistry-data', waitFor }) {
   const [port, adminPort] = [await freePort(), await freePort()];
   const dataDir = join(folder, data);
   const config = {
@@ -130,7 +153,7 @@ export async function startOurs(folder, { upstream, also = [], more = {}, data =
   const file = write(folder, 'ociregistry', config);
   const args = [program, 'serve', '--config-file', file];
   const ready = `http://127.0.0.1:${adminPort}/health/ready`;
-  return serving('ociregistry', `http://127.0.0.1:${port}`, ready, config, folder, process.execPath, args);
+  return serving('ociregistry', `http://127.0.0.1:${port}`, ready, config, folder, process.execPath, args, waitFor);
 }
 
 /**
@@ -180,16 +203,19 @@ export async function startSpread(folder, { upstream, more = {} }) {
   }
 }
 
-async function serving(name, url, ready, config, folder, command, args) {
+async function serving(name, url, ready, config, folder, command, args, waitFor) {
   const log = join(folder, `${name}.log`);
+  const begun = performance.now();
   const running = start(command, args, { log });
   try {
-    await answers(running, ready, log);
+    if (waitFor) await waitFor({ url });
+    else await answers(running, ready, log);
   } catch (error) {
     await running.stop();
     throw new Error(`${name}: ${error.message}`);
   }
-  return { name, url, pid: running.pid, config, log, stop: () => running.stop() };
+  const startedMs = performance.now() - begun;
+  return { name, url, pid: running.pid, config, log, startedMs, stop: () => running.stop() };
 }
 
 function write(folder, name, config) {

@@ -1,10 +1,11 @@
 // Replays groups of HTTP/1.1 requests over keep-alive connections: one thread and one connection per client, each client
 // taking the next group when its last one is done. wrk cannot do this: it waits for the body of a HEAD response.
 //
-//   replay HOST PORT CLIENTS SECONDS FILE
+//   replay HOST PORT CLIENTS SECONDS FILE [RATE]
 //
 // FILE has one `METHOD PATH` per line; an empty line ends a group. SECONDS 0 goes through the file once, else it is repeated
-// for that long. Prints one line of JSON; times are microseconds.
+// for that long. With RATE (groups a second in all) a client waits for its next turn, and times count from that turn on, so that a
+// late answer makes the next ones late too. Prints one line of JSON; times are microseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -31,6 +32,7 @@ static size_t *groups; // index of the first request of each group; one more ent
 static size_t group_count;
 static struct sockaddr_in address;
 static double deadline; // 0: once through the file
+static double pause_between, begun; // seconds between two groups of all clients; 0: as fast as it goes
 static atomic_size_t next_group;
 
 static double now(void) {
@@ -107,8 +109,8 @@ static int failed(struct client *c, const char *reason, const char *detail) {
 }
 
 /** Returns whether the connection can be used again. */
-static int exchange(struct client *c, int fd, const struct request *r, char *buffer) {
-  double start = now(), first = 0;
+static int exchange(struct client *c, int fd, const struct request *r, char *buffer, double turn) {
+  double start = turn ? turn : now(), first = 0;
   for (size_t sent = 0; sent < r->length;) {
     ssize_t n = send(fd, r->text + sent, r->length - sent, MSG_NOSIGNAL);
     if (n <= 0) return failed(c, "send", "");
@@ -152,13 +154,15 @@ static void *run_client(void *argument) {
     size_t taken = atomic_fetch_add(&next_group, 1);
     if (deadline ? now() > deadline : taken >= group_count) break;
     size_t group = taken % group_count;
+    double turn = pause_between ? begun + taken * pause_between : 0;
+    if (turn > now()) usleep((turn - now()) * 1e6);
     for (size_t i = groups[group]; i < groups[group + 1]; i++) {
       if (fd < 0 && (fd = connected()) < 0) {
         failed(c, "connect", "");
         usleep(10000);
         continue;
       }
-      if (!exchange(c, fd, &requests[i], buffer)) {
+      if (!exchange(c, fd, &requests[i], buffer, i == groups[group] ? turn : 0)) {
         close(fd);
         fd = -1;
       }
@@ -182,7 +186,7 @@ static void print_times(const char *name, unsigned *times, size_t count) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) die("usage: replay HOST PORT CLIENTS SECONDS FILE");
+  if (argc != 6 && argc != 7) die("usage: replay HOST PORT CLIENTS SECONDS FILE [RATE]");
   size_t clients = strtoul(argv[3], NULL, 10);
   double seconds = strtod(argv[4], NULL);
   address.sin_family = AF_INET;
@@ -191,7 +195,9 @@ int main(int argc, char **argv) {
   read_requests(argv[5], argv[1], argv[2]);
   struct client *all = calloc(clients, sizeof *all);
   if (!all) die("out of memory");
-  double start = now();
+  double start = now(), rate = argc > 6 ? atof(argv[6]) : 0;
+  begun = start;
+  pause_between = rate > 0 ? 1 / rate : 0;
   deadline = seconds > 0 ? start + seconds : 0;
   for (size_t i = 0; i < clients; i++)
     if (pthread_create(&all[i].thread, NULL, run_client, &all[i])) die("cannot start a thread");

@@ -20,16 +20,22 @@ import { readers1000 } from './readers-1000.mjs';
 import { tables } from './report.mjs';
 import { revalidate } from './revalidate.mjs';
 import { scale } from './scale.mjs';
+import { s3Proxy } from './s3-proxy.mjs';
+import { start } from './start.mjs';
 import { tokens } from './tokens.mjs';
 import { walk } from './walk.mjs';
 import { warmBlobLarge } from './warm-blob-large.mjs';
 import { warmBlobSmall } from './warm-blob-small.mjs';
 import { warmManifest } from './warm-manifest.mjs';
+import { warmP99 } from './warm-p99.mjs';
 
 const BENCHES = {
   'warm-manifest': warmManifest,
   'warm-blob-small': warmBlobSmall,
   'warm-blob-large': warmBlobLarge,
+  'warm-p99': warmP99,
+  's3-proxy': s3Proxy,
+  start,
   walk,
   'cold-single': coldSingle,
   'cold-herd': coldHerd,

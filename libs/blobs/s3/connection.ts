@@ -3,9 +3,8 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { Client, type ClientOptions } from 'minio';
+import type { Client, ClientOptions } from 'minio';
 import { backoff, sleep, unless } from '#async';
-import { environmentKeys, type KeyPair, MachineRole } from './credentials.js';
 import { isCodeOf, isTransient } from './errors.js';
 import { ObjectReader } from './object-reader.js';
 
@@ -48,7 +47,7 @@ const PING: Bounds = { timeoutMs: 5_000, idleMs: 5_000, tries: 1 };
 export class S3Connection {
   readonly bucket: string;
   readonly objects: ObjectReader;
-  private readonly client: Client;
+  private readonly open: () => Client | Promise<Client>;
   private readonly agent: http.Agent;
   private readonly running = new Set<AbortController>();
   private bucketReady?: Promise<void>;
@@ -61,9 +60,7 @@ export class S3Connection {
     const ca = options.ca ? [...rootCertificates, readFileSync(options.ca, 'utf8')] : undefined;
     this.objects = new ObjectReader(ca);
     this.agent = tls ? new https.Agent({ keepAlive: true, ca }) : new http.Agent({ keepAlive: true });
-    const { accessKey, secretKey } = options;
-    const keys: KeyPair | undefined = accessKey && secretKey ? { accessKey, secretKey } : environmentKeys();
-    this.client = new Client({
+    const settings = {
       endPoint: endpoint.hostname.replace(/^\[|\]$/g, ''),
       port: endpoint.port ? Number(endpoint.port) : tls ? 443 : 80,
       useSSL: tls,
@@ -73,8 +70,16 @@ export class S3Connection {
       transportAgent: this.agent,
       // Its own retries are silent about time and write to the console.
       retryOptions: { disableRetry: true },
-      ...(keys ?? { credentialsProvider: new MachineRole() }),
-    });
+      accessKey: options.accessKey,
+      secretKey: options.secretKey,
+    };
+    let client: Client | undefined;
+    this.open = () =>
+      client ??
+      import('./client.js').then(({ createClient }) => {
+        client ??= createClient(settings);
+        return client;
+      });
   }
 
   /** Runs `work` until it succeeds, fails for good, or has been tried often enough. */
@@ -149,7 +154,7 @@ export class S3Connection {
       const scope = { signal: controller.signal, idleMs: bounds.idleMs };
       return await unless(
         controller.signal,
-        attempts.run(scope, () => work(this.client, controller.signal)),
+        attempts.run(scope, async () => work(await this.open(), controller.signal)),
       );
     } finally {
       clearTimeout(timer);
