@@ -12,6 +12,7 @@ import { coldMany } from './cold-many.mjs';
 import { coldSingle } from './cold-single.mjs';
 import { coldThrottled } from './cold-throttled.mjs';
 import { Content } from './content.mjs';
+import { writeTables } from './document.mjs';
 import { load } from './load.mjs';
 import { commit, describeMachine, requireCommands, versions } from './machine.mjs';
 import { stopAll } from './processes.mjs';
@@ -51,6 +52,7 @@ const BENCHES = {
 };
 const results = fileURLToPath(new URL('results', import.meta.url));
 const repository = fileURLToPath(new URL('..', import.meta.url));
+const document = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 
 const USAGE = `usage: npm run bench -- NAME... [--rounds N] [--seconds N] [--peers-only]
   NAME          ${Object.keys(BENCHES).join(', ')}
@@ -117,6 +119,7 @@ async function runOne(name, settings) {
     if (!settings.ours) return;
     mkdirSync(results, { recursive: true });
     writeFileSync(join(results, `${name}.json`), `${JSON.stringify(result, null, 1)}\n`);
+    writeTables(results, document);
   } finally {
     clean();
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted).off('exit', clean);

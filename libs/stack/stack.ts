@@ -7,8 +7,7 @@ import {
   connectJetStream,
   InProcessBus,
   InProcessStrategy,
-  type JetStreamBus,
-  JetStreamStrategy,
+  type JetStreamStrategy,
   type SlotLimits,
 } from '#bus/adapters';
 import type { Catalog, PoolState } from '#catalog';
@@ -119,7 +118,7 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
     closers.push(() => local.close());
   } else {
     const eventual = new EventualBus();
-    let jetStream: JetStreamBus | undefined;
+    let jetStream: Awaited<ReturnType<typeof connectJetStream>> | undefined;
     bus = eventual;
     busReady = connectWithPatience(
       'NATS',
@@ -134,12 +133,12 @@ export function openStack(config: Config, role: Role, log: Log): Stack {
       stopping.signal,
     ).then((value) => {
       jetStream = value;
-      eventual.connected(value);
-      closers.push(() => value.close());
+      eventual.connected(value.bus);
+      closers.push(() => value.bus.close());
     });
     strategy = (slots) => {
       if (!jetStream) throw new Error('the bus is not connected yet');
-      return new JetStreamStrategy(jetStream, { slots });
+      return jetStream.strategy(slots);
     };
     const http = new HttpRelays(transfers, { idleTimeout: 2 * config.pulls.lease, tls: config.relay.tls, log });
     relays = http;
