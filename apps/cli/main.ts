@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-import { run } from './program.js';
+import { keepYoungSpaceSmall } from './young-space.js';
+
+keepYoungSpaceSmall();
+const { run } = await import('./program.js');
 
 // A reader that has seen enough (`config schema | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -3,7 +3,7 @@ import type { Config, Role } from '#config';
 import { createLogger, flushLogger, type Logger } from '#telemetry';
 import type { RunningServer } from './server.js';
 import { readVersion } from './version.js';
-import { withoutGrowth } from './young-space.js';
+import { letYoungSpaceGrow } from './young-space.js';
 
 /** What a command needs of its process. */
 export interface Surroundings {
@@ -78,11 +78,11 @@ export async function serve({ config, role, warnings, around, start = startLazil
 }
 
 async function startLazily(...args: Parameters<Start>): Promise<RunningServer> {
-  return withoutGrowth(async () => {
-    // `version` and `config` must not pay for Nest and the drivers.
-    const { startServer } = await import('./server.js');
-    return startServer(...args);
-  });
+  // `version` and `config` must not pay for Nest and the drivers.
+  const { startServer } = await import('./server.js');
+  const server = await startServer(...args);
+  server.ready.then(letYoungSpaceGrow, letYoungSpaceGrow);
+  return server;
 }
 
 /** The first signal resolves, the second ends the process. */

@@ -4,14 +4,14 @@ import { setFlagsFromString } from 'node:v8';
 const GROWTH = 2;
 
 /**
- * Keeps the heap's space for young objects from growing while `load` runs. Loading code fills it once; grown for that, it would keep
- * 30 MB (Node 20) to 130 MB (Node 24) that an idle server never uses. Afterwards it grows with the load, as ever.
+ * Keeps the heap's space for young objects from growing. Loading code fills it once, and grown for that it would keep 30 MB (Node
+ * 20) to 130 MB (Node 24) that an idle server never uses.
  */
-export async function withoutGrowth<T>(load: () => Promise<T>): Promise<T> {
+export function keepYoungSpaceSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
-  try {
-    return await load();
-  } finally {
-    setFlagsFromString(`--semi-space-growth-factor=${GROWTH}`);
-  }
+}
+
+/** From now on it grows with the load, as ever. */
+export function letYoungSpaceGrow(): void {
+  setFlagsFromString(`--semi-space-growth-factor=${GROWTH}`);
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#async';
 import type { ManifestRecord } from '#catalog';
 import type { Digest } from '#oci';
 import type { Asked, Registry } from '#registry';
@@ -32,7 +33,7 @@ interface Target {
  * are is asked of the registry's memory every time. Requests with a header that the answer depends on go the usual way.
  */
 export class WarmAnswers {
-  private readonly targets = new LRUCache<string, Target>({ max: MOST_TARGETS });
+  private readonly targets = new LRUCache<string, Target>(atMost(MOST_TARGETS));
 
   constructor(
     private readonly registry: Registry,

@@ -1,3 +1,4 @@
+export { atMost } from './at-most.js';
 export * from './backoff.js';
 export * from './deferred.js';
 export * from './for-each.js';

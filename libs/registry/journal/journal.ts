@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { PeriodicWriter } from '#async';
+import { atMost, PeriodicWriter } from '#async';
 import type { Notes } from '#blobs';
 import type { Catalog } from '#catalog';
 import { type Digest, formatRepository, type Repository } from '#oci';
@@ -27,7 +27,7 @@ export class Journal extends PeriodicWriter {
   private count = 0;
   private readonly writer = Math.random().toString(36).slice(2, 8);
   /** What was noted last of a tag: that it is confirmed every minute is no news. */
-  private readonly tags = new LRUCache<string, Digest>({ max: 50_000 });
+  private readonly tags = new LRUCache<string, Digest>(atMost(50_000));
 
   constructor(
     private readonly notes: Notes,

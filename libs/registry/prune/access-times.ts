@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { PeriodicWriter } from '#async';
+import { atMost, PeriodicWriter } from '#async';
 import type { Catalog } from '#catalog';
 import { type Digest, formatRepository, type Repository } from '#oci';
 import type { Log } from '../ports.js';
@@ -33,7 +33,7 @@ export class AccessTimes extends PeriodicWriter {
     options: AccessTimesOptions,
   ) {
     super(options.flushEvery);
-    this.recent = new LRUCache({ max: REMEMBERED, ttl: options.resolution, ttlResolution: 1000 });
+    this.recent = new LRUCache({ ...atMost(REMEMBERED), ttl: options.resolution, ttlResolution: 1000 });
   }
 
   note(repository: Repository, digest: Digest): void {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#async';
 import type { ManifestRecord, TagRecord } from '#catalog';
 import type { Digest, FailureRecord, Repository } from '#oci';
 
@@ -39,7 +40,7 @@ export function asked(repository: Repository, reference: string): Asked {
  */
 export class FactCache {
   private readonly manifests: LRUCache<string, ManifestRecord>;
-  private readonly blobs = new LRUCache<string, number>({ max: 200_000 });
+  private readonly blobs = new LRUCache<string, number>(atMost(200_000));
   /** By digest: bytes are shared, and whether a repository may have them is in `blobs`. */
   private readonly smallBlobs: LRUCache<Digest, Buffer>;
   /** Blobs that a puller of this process is about to bring. */
@@ -60,10 +61,10 @@ export class FactCache {
       sizeCalculation: (bytes) => bytes.length + 256,
     });
     // Without its time to live: the cache would set a timer for every millisecond in which it is asked.
-    this.tags = new LRUCache({ max: 100_000 });
-    this.noes = new LRUCache({ max: 10_000, ttl: options.negativeTtl });
-    this.asked = new LRUCache({ max: 10_000, ttl: options.retryAfter });
-    this.troubles = new LRUCache({ max: 10_000, ttl: options.retryAfter });
+    this.tags = new LRUCache(atMost(100_000));
+    this.noes = new LRUCache({ ...atMost(10_000), ttl: options.negativeTtl });
+    this.asked = new LRUCache({ ...atMost(10_000), ttl: options.retryAfter });
+    this.troubles = new LRUCache({ ...atMost(10_000), ttl: options.retryAfter });
   }
 
   manifest(repository: Repository, digest: Digest): ManifestRecord | undefined {
