@@ -2,11 +2,10 @@ import { Client } from 'minio';
 import { compileReplay } from './generators.mjs';
 import { startDockerRegistry, startNginxProxy, startOurs } from './peers.mjs';
 import { interleave, summarize } from './rounds.mjs';
-import { testServices } from './services.mjs';
+import { startServices } from './services.mjs';
 import { fetchObject, portable } from './warm.mjs';
 
 const SIZE = 256 * 1024 * 1024;
-const BUCKET = 'ociregistry';
 const STORED_MS = 60_000;
 
 /** A large cached layer in an object store, read through us and through nginx's proxy_pass to the same object. */
@@ -17,7 +16,6 @@ export const s3Proxy = {
   async run({ folder, content, settings, say }) {
     const replay = compileReplay(folder);
     const layer = content.layer('bench/large', SIZE);
-    const { startPostgres, startNats, startS3 } = await testServices();
     const started = [];
     const keep = async (starting) => {
       const server = await starting;
@@ -30,23 +28,18 @@ export const s3Proxy = {
       );
       const upstream = await keep(startDockerRegistry(folder, { name: 'upstream', root: content.registryRoot }));
       const { host } = new URL(upstream.url);
-      const { endpoint, accessKey, secretKey, region, port } = s3;
-      const more = {
-        metadata: { url: postgres.url },
-        bus: { nats: nats.url },
-        blobs: { s3: { endpoint, bucket: BUCKET, accessKey, secretKey } },
-        relay: { port: 0, advertise: '127.0.0.1' },
-      };
+      const { accessKey, secretKey, region, port } = s3;
+      const more = { ...config, relay: { port: 0, advertise: '127.0.0.1' } };
       const ours = await keep(startOurs(folder, { upstream: host, more }));
       const query = `?ns=${host}`;
       await fetchObject(ours, layer, query);
       const client = new Client({ endPoint: '127.0.0.1', port, useSSL: false, accessKey, secretKey, region });
       const hex = layer.digest.slice('sha256:'.length);
       const key = `blobs/sha256/${hex.slice(0, 2)}/${hex}`;
-      await stored(client, key);
+      await stored(client, bucket, key);
       // nginx cannot sign.
-      await client.setBucketPolicy(BUCKET, anybodyReads(BUCKET));
-      const to = { path: layer.path, host: `127.0.0.1:${port}`, object: `/${BUCKET}/${key}` };
+      await client.setBucketPolicy(bucket, anybodyReads(bucket));
+      const to = { path: layer.path, host: `127.0.0.1:${port}`, object: `/${bucket}/${key}` };
       const servers = [ours, await keep(startNginxProxy(folder, to))];
       for (const server of servers) await fetchObject(server, layer, query);
       const load = (server, seconds) =>
@@ -65,10 +58,10 @@ export const s3Proxy = {
 };
 
 /** Resolves when the object is there: the first client had it before. */
-async function stored(client, key) {
+async function stored(client, bucket, key) {
   const until = Date.now() + STORED_MS;
   for (;;) {
-    const size = await client.statObject(BUCKET, key).then(
+    const size = await client.statObject(bucket, key).then(
       (found) => found.size,
       () => 0,
     );
