@@ -23,9 +23,8 @@ export const s3Proxy = {
       return server;
     };
     try {
-      const [postgres, nats, s3] = await Promise.all(
-        [startPostgres({ version: 17 }), startNats(), startS3()].map(keep),
-      );
+      const { s3, config } = await keep(startServices());
+      const { bucket } = config.blobs.s3;
       const upstream = await keep(startDockerRegistry(folder, { name: 'upstream', root: content.registryRoot }));
       const { host } = new URL(upstream.url);
       const { accessKey, secretKey, region, port } = s3;

@@ -32,7 +32,7 @@ describe('the command line', () => {
     directory = mkdtempSync(join(tmpdir(), 'cli-'));
     good = join(directory, 'good.yaml');
     bad = join(directory, 'bad.yaml');
-    writeFileSync(good, 'port: 9000\nspool: {maxBytes: 1GB}\n');
+    writeFileSync(good, 'port: 9000\nconfigFile: x\n');
     writeFileSync(bad, 'prot: 9000\nadmin: {tokenFromEnv: NOWHERE}\n');
   });
   afterAll(() => rmSync(directory, { recursive: true }));
@@ -61,7 +61,7 @@ describe('the command line', () => {
     expect(await command(args(good))).toEqual({
       code: 0,
       out: 'OK\n',
-      err: 'spool.maxBytes: accepted, has no effect in this version\n',
+      err: 'configFile: has no effect inside the file\n',
     });
     expect(await command(args(bad))).toEqual({
       code: 2,

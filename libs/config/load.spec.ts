@@ -228,10 +228,7 @@ describe('keys without effect', () => {
   it('are known keys', () => expect(NOT_YET.filter((key) => !KEYS.has(key))).toEqual([]));
 
   it('are told of once each', () => {
-    const file = write('idle.yaml', 'redirect: true\nconfigFile: x\n');
-    expect(load({ file, machine }).warnings).toEqual([
-      'redirect: accepted, has no effect in this version',
-      'configFile: has no effect inside the file',
-    ]);
+    const file = write('idle.yaml', 'configFile: x\n');
+    expect(load({ file, machine }).warnings).toEqual(['configFile: has no effect inside the file']);
   });
 });

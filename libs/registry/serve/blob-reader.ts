@@ -54,7 +54,7 @@ export class BlobReader {
    * nobody is sent to bytes that still arrive, and a lost blob is found out by reading it.
    */
   async link(seconds: number): Promise<string | undefined> {
-    if (this.place.state !== 'stored' || this.size <= SMALL_BLOB) return undefined;
+    if (this.place.state !== 'stored' || this.size <= VERIFIED_WHEN_READ) return undefined;
     return this.ports.blobs.link(this.digest, seconds);
   }
 
