@@ -19,7 +19,6 @@ import { PullController } from './pull.controller.js';
 import { SpoolSweeper, type SweepBounds } from './spool-sweeper.js';
 
 const ATTEMPTS = 10;
-const UNREAD_MS = 60_000;
 const HOUR = 3_600_000;
 const SWEEP: Omit<SweepBounds, 'atStart'> = { idle: HOUR, uploads: 24 * HOUR, every: HOUR };
 const PROGRESS_MS = 1000;
@@ -56,7 +55,7 @@ export class PullerModule {
                 },
                 download: downloads(config),
                 prefetch: config.prefetch,
-                unreadFor: UNREAD_MS,
+                unreadFor: config.pulls.unreadFor,
                 firstByteWithin: config.pullTimeout,
               },
             ),

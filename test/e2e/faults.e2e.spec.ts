@@ -26,10 +26,11 @@ describe.each(stacks())('faults on the %s stack', (name) => {
   let seed = 3000;
 
   beforeAll(async () => {
-    spare = await Promise.all(Array.from({ length: 14 }, () => startFakeUpstream()));
+    spare = await Promise.all(Array.from({ length: 15 }, () => startFakeUpstream()));
     system = await install(
       name,
       spare.map(({ host }) => host),
+      { pulls: { lease: '3s', unreadFor: '2s' } },
     );
   });
   afterAll(async () => {
@@ -114,6 +115,23 @@ describe.each(stacks())('faults on the %s stack', (name) => {
       for (const gateway of [0, 1]) right(await get(url(other.digest, gateway)), other);
       leave.abort();
       await stuck;
+    });
+
+    it('a download that all its clients have left stops and leaves nothing, and the next request fetches anew', async () => {
+      const cold = blob(12 * MiB);
+      const asked = { path: new RegExp(cold.digest), method: 'GET' };
+      upstream.faults.add({ ...asked, stall: { at: 8 * MiB }, times: 1 });
+      const clients = [0, 1].map((gateway) => {
+        const leave = new AbortController();
+        const options = { signal: leave.signal, onBytes: (total: number) => total > MiB && leave.abort() };
+        return get(url(cold.digest, gateway), options).catch(() => 'left');
+      });
+      expect(await Promise.all(clients)).toEqual(['left', 'left']);
+      await upstream.requests.until({ ...asked, done: true });
+      expect(upstream.requests.filter(asked).map(({ aborted }) => aborted)).toEqual([true]);
+      await idle();
+      expect([await system.stored.has(cold.digest), await system.stored.unfinished()]).toEqual([false, []]);
+      right(await get(url(cold.digest)), cold);
     });
 
     it('C8: headers that never come are 504', async () => {

@@ -131,6 +131,9 @@ export const storage = {
       lease: duration({ min: 2_000 })
         .prefault('10s')
         .meta({ description: 'How long a puller may be silent before another takes its pull over.' }),
+      unreadFor: duration()
+        .prefault('60s')
+        .meta({ description: 'How long a download goes on that a client asked for when nobody reads it any more.' }),
     })
     .prefault({})
     .meta({ description: 'Pulls.' }),
