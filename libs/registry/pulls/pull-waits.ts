@@ -219,6 +219,8 @@ export class PullWaits {
   private async look(wait: Wait, mayAsk = true): Promise<void> {
     try {
       const { target } = wait.request;
+      // Before the question: what ended while it was on its way counts as older than it is, never as younger.
+      const waited = Date.now() - wait.since;
       const row = await this.ledger.find(leaseKey(target));
       if (wait.finished) return;
       const mine = row && sameRepository(row.target.repository, target.repository);
@@ -227,8 +229,8 @@ export class PullWaits {
         const relay = mine ? relayAddressSchema.safeParse(row.relay) : undefined;
         if (relay?.success && !wait.relay) this.started(wait, relay.data);
         if (mine) return;
-      } else if (mine && row.state === 'finished' && row.age < Date.now() - wait.since) {
-        return this.finished(wait, row.failure);
+      } else if (mine && row.state === 'finished' && row.age < waited) {
+        return this.heardEnd(wait, row.failure, undefined);
       }
       // Neither running for us nor finished: refused as a duplicate while queued, accepted when the job was lost.
       if (!mayAsk) return;
