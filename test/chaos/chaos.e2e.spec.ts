@@ -94,6 +94,7 @@ describe.each(stacks())('chaos on the %s stack', (name) => {
     // What runs ends first, so that a failure here is not one of the next test too.
     const results = await Promise.allSettled([strikes.rage(deadline), ...Array.from({ length: CLIENTS }, work)]);
     report(strikes.history, endings);
+    if (endings.some(({ status }) => status === 500)) process.stderr.write(`${errorsIn(system).join('\n')}\n`);
     for (const result of results) if (result.status === 'rejected') throw result.reason;
     const blamed = failed().filter((ending) => !excused(ending, strikes.history, name === 'standalone'));
     // With what it takes to see it again.
@@ -141,6 +142,12 @@ function excused({ verdict, status, from, until }: Ending, history: readonly Str
   if (verdict === 'wrong' || verdict === 'hung') return false;
   if (alone && during('server')) return true;
   return verdict === 'refused' && status === 503 && during('postgres', 's3');
+}
+
+/** What servers say of their own mistakes: an internal error is one, whatever was killed. */
+function errorsIn({ gateways, pullers }: Installation): string[] {
+  const lines = [...new Set([...gateways, ...pullers])].flatMap(({ log }) => log.split('\n'));
+  return lines.filter((line) => /"level":"(error|fatal)"/.test(line)).slice(-10);
 }
 
 function report(history: readonly Strike[], endings: readonly Ending[]): void {

@@ -13,6 +13,10 @@ const NETWORK = new Set([
   'EHOSTUNREACH',
   'EHOSTDOWN',
   'ENETUNREACH',
+  // A write to a socket that has just broken.
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ERR_SOCKET_CLOSED',
 ]);
 
 /**
@@ -23,7 +27,7 @@ const NOT_NOW = /^(08|53|57|58|28|40)|^25006$|^55P03$/;
 
 /** What `pg` throws without a code: pool and query time-outs, a connection that ended. */
 const ENDED =
-  /timeout exceeded when trying to connect|connection timeout|Connection terminated|Query read timeout|not queryable|has encountered a connection error|Cannot use a pool after calling end/i;
+  /timeout exceeded when trying to connect|connection timeout|timeout expired|Connection terminated|Query read timeout|not queryable|has encountered a connection error|Cannot use a pool after calling end/i;
 
 /** Two statements met; PostgreSQL undid this one, so it may be run again. 23503: what it refers to was just removed. */
 export function isConflict(error: unknown): boolean {
