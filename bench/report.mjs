@@ -62,7 +62,7 @@ function coldTable(summary) {
     line.upstreamCopies.toFixed(2),
     // What sends directly is the upstream, which is not watched.
     line.server === 'direct' ? '' : line.cpu.toFixed(2),
-    line.server === 'direct' ? '' : `${megabytes(line.peakRssBytes)} (${megabytes(line.peakProcessRssBytes)})`,
+    line.server === 'direct' ? '' : megabytes(line.peakRssBytes) + largest(line),
     line.otherCores.toFixed(1),
   ]);
   return markdown(head, lines);
@@ -76,6 +76,11 @@ function markdown(head, lines) {
 /** Empty when no response was complete before the turn was over. */
 function milliseconds(value) {
   return value > 0 ? value.toFixed(1) : '';
+}
+
+/** Results of before it was measured lack it. */
+function largest({ peakProcessRssBytes }) {
+  return peakProcessRssBytes === undefined ? '' : ` (${megabytes(peakProcessRssBytes)})`;
 }
 
 function megabytes(bytes) {
