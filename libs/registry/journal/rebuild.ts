@@ -48,6 +48,8 @@ export async function replay(
     const known = sizes.get(digest);
     if (known) return known.size;
     const size = (await blobs.stat(digest))?.size;
+    // Counted where it is looked for: a fact may stand in several segments.
+    if (size === undefined && !sizes.has(digest)) report.missing++;
     sizes.set(digest, { size });
     return size;
   };
@@ -59,11 +61,9 @@ export async function replay(
     signal.throwIfAborted();
     if (fact.kind === 'blob') {
       const size = await sizeOf(fact.digest);
-      if (size === undefined) report.missing++;
-      else {
-        await catalog.storeBlob(fact.repository, fact.digest, size);
-        report.blobs++;
-      }
+      if (size === undefined) return;
+      await catalog.storeBlob(fact.repository, fact.digest, size);
+      report.blobs++;
     } else if (fact.kind === 'manifest') {
       const { manifest, repository } = fact;
       try {
