@@ -70,7 +70,7 @@ export async function startServer(config: Config, options: StartOptions): Promis
       JournalModule.for(config, stack, logger),
       WatchModule.for(config, stack, logger),
     );
-  const facts = has('gateway') ? gatewayMemory() : undefined;
+  const facts = has('gateway') ? gatewayMemory(config.stack) : undefined;
   if (facts) imports.push(GatewayModule.for(config, stack, facts, logger));
   if (has('puller')) imports.push(PullerModule.for(config, stack, { relayUrl: () => relayUrl, facts }, logger));
   class ServerModule {}

@@ -12,7 +12,8 @@ import { listRule, tagRules } from './tag-rules.js';
 
 const MANIFEST_MEMORY = 64 * 2 ** 20;
 const BLOB_MEMORY = 64 * 2 ** 20;
-const TAG_MEMORY_MS = 2000;
+/** A signal that a tag has moved may be lost between processes, never inside one; how long it is fresh is asked all the same. */
+const TAG_MEMORY_MS = { distributed: 2000, standalone: 600_000 };
 const NEGATIVE_MS = 5000;
 /** Between two questions about a tag that an upstream does not answer. */
 const RETRY_MS = 10_000;
@@ -23,11 +24,11 @@ const BUS_PATIENCE_MS = 7000;
 const EMPTY_REFERRERS_MS = 10_000;
 const ACCESS_TIMES = { flushEvery: 5000, resolution: 60_000 };
 
-export function gatewayMemory(): FactCache {
+export function gatewayMemory(stack: Config['stack']): FactCache {
   return new FactCache({
     manifestBytes: MANIFEST_MEMORY,
     blobBytes: BLOB_MEMORY,
-    tagTtl: TAG_MEMORY_MS,
+    tagTtl: TAG_MEMORY_MS[stack],
     negativeTtl: NEGATIVE_MS,
     retryAfter: RETRY_MS,
   });
