@@ -81,7 +81,10 @@ async function readAtOnce({ url, urls = [url] }, { replay, path, clients }) {
   const parts = await Promise.all(
     urls.map((one, n) => {
       const some = Math.ceil((clients - n) / urls.length);
-      return replay({ url: one }, { groups: Array.from({ length: some }, () => [`GET ${path}`]), clients: some });
+      return replay(
+        { url: one },
+        { groups: Array.from({ length: some }, () => [`GET ${path}`]), clients: some, name: `readers-${n}` },
+      );
     }),
   );
   const most = (value) => Math.max(...parts.map(value));
