@@ -281,8 +281,12 @@ function isAlive(pid) {
   }
 }
 
-const names =
-  process.argv.length > 2 ? process.argv.slice(2) : ['nats-server', 'minio', 'postgres-18', 'docker-registry'];
+/** What the default tests run. */
+const usual = [
+  ...['nats-server', 'minio', 'postgres-15', 'postgres-17', 'postgres-18', 'docker-registry', 'registry', 'pgbouncer'],
+  ...['crane', 'oras', 'skopeo', 'containerd', 'conformance'],
+];
+const names = process.argv.length > 2 ? process.argv.slice(2) : usual;
 const unknown = names.filter((name) => !recipes.has(name));
 if (unknown.length > 0) {
   say(`unknown: ${unknown.join(', ')} (known: ${[...recipes.keys()].join(', ')})`);

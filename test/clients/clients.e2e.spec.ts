@@ -18,7 +18,7 @@ const LAYERS = [200_000, 3 * 2 ** 20];
 
 // Every client has an image of its own, so that each one's first pull is cold.
 describe.each(stacks())('clients on the %s stack', (name) => {
-  let programs: Record<'crane' | 'skopeo' | 'containerd', string>;
+  let programs: Record<'crane' | 'skopeo' | 'oras' | 'containerd', string>;
   let upstream: Awaited<ReturnType<typeof startDockerRegistry>>;
   let system: Installation;
   let named: string;
@@ -28,6 +28,7 @@ describe.each(stacks())('clients on the %s stack', (name) => {
     programs = {
       crane: await programPath('crane'),
       skopeo: await programPath('skopeo'),
+      oras: await programPath('oras'),
       containerd: await programPath('containerd'),
     };
     upstream = await startDockerRegistry();
@@ -92,23 +93,24 @@ describe.each(stacks())('clients on the %s stack', (name) => {
 
   it('skopeo copies every platform with the same digests: cold, and without the upstream', async () => {
     const index = await push('team/skopeo', 2);
-    const copy = async (gateway: string) => {
-      const directory = await mkdtemp(join(tmpdir(), 'ociregistry-skopeo-'));
-      try {
+    const copy = (gateway: string) =>
+      isCopied(index, (directory) => {
         const options = ['--insecure-policy', 'copy', '--all', '--preserve-digests', '--src-tls-verify=false'];
-        await run(programs.skopeo, ...options, `docker://${gateway}/team/skopeo:v1`, `oci:${directory}:v1`);
-        const layout = JSON.parse(await readFile(join(directory, 'index.json'), 'utf8'));
-        expect(layout.manifests).toMatchObject([
-          { digest: index.digest, size: index.size, mediaType: index.mediaType },
-        ]);
-        const blobs = join(directory, 'blobs/sha256');
-        const stored = await readdir(blobs);
-        expect(stored.map((hex) => `sha256:${hex}`).sort()).toEqual(digestsOf(index, PLATFORMS));
-        for (const hex of stored) expect(digestOfBody(await readFile(join(blobs, hex)))).toBe(`sha256:${hex}`);
-      } finally {
-        await rm(directory, { recursive: true, force: true });
-      }
-    };
+        return run(programs.skopeo, ...options, `docker://${gateway}/team/skopeo:v1`, `oci:${directory}:v1`);
+      });
+    await copy(gateways[0]!);
+    await withoutUpstream(async () => {
+      for (const gateway of gateways) await copy(gateway);
+    });
+  });
+
+  it('oras copies an index with all that it holds: cold, and without the upstream', async () => {
+    const index = await push('team/oras', 5);
+    const copy = (gateway: string) =>
+      isCopied(index, (directory) => {
+        const from = ['--from-plain-http', `${gateway}/team/oras:v1`];
+        return run(programs.oras, 'cp', '--no-tty', ...from, '--to-oci-layout', `${directory}:v1`);
+      });
     await copy(gateways[0]!);
     await withoutUpstream(async () => {
       for (const gateway of gateways) await copy(gateway);
@@ -158,6 +160,22 @@ describe.each(stacks())('clients on the %s stack', (name) => {
     }
   });
 });
+
+/** What a client writes into an OCI layout is the whole index, byte for byte. */
+async function isCopied(index: MadeIndex, copy: (directory: string) => Promise<unknown>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'ociregistry-copy-'));
+  try {
+    await copy(directory);
+    const layout = JSON.parse(await readFile(join(directory, 'index.json'), 'utf8'));
+    expect(layout.manifests).toMatchObject([{ digest: index.digest, size: index.size, mediaType: index.mediaType }]);
+    const blobs = join(directory, 'blobs/sha256');
+    const stored = await readdir(blobs);
+    expect(stored.map((hex) => `sha256:${hex}`).sort()).toEqual(digestsOf(index, PLATFORMS));
+    for (const hex of stored) expect(digestOfBody(await readFile(join(blobs, hex)))).toBe(`sha256:${hex}`);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
 
 /** Of the index and of the platforms' manifests, configs and layers; sorted. */
 function digestsOf(index: MadeIndex, platforms: readonly string[]): string[] {
