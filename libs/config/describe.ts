@@ -1,6 +1,5 @@
 import { FLAGS } from './flags.js';
 import { KEYS, type Key } from './keys.js';
-import { NOT_YET } from './not-yet.js';
 
 /** The table of all keys, in Markdown. */
 export function describe(): string {
@@ -12,15 +11,11 @@ export function describe(): string {
 }
 
 function row(key: Key, flag: string | undefined): string {
-  const notYet = NOT_YET.some(
-    (pattern) => key.path === pattern || key.path.startsWith(`${pattern}.`) || key.path.startsWith(`${pattern}[]`),
-  );
   const meaning = [
     key.description,
     key.words ? `One of ${key.words.map((word) => `\`${word}\``).join(', ')}.` : '',
     key.required ? 'Required.' : '',
     key.secret && KEYS.has(`${key.path}FromEnv`) ? 'Secret; also `...FromEnv`, `...FromFile`.' : '',
-    notYet ? '*No effect in this version.*' : '',
   ];
   const names = [key.variable, flag].filter((name) => name !== undefined).map((name) => `\`${name}\``);
   return `| \`${key.path}\` | ${key.defaultText ?? ''} | ${meaning.filter(Boolean).join(' ').replaceAll('|', '\\|')} | ${names.join(', ')} |`;

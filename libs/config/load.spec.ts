@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KEYS } from './keys.js';
 import { type LoadOptions, load } from './load.js';
-import { NOT_YET } from './not-yet.js';
 import type { Machine } from './resolve.js';
 
 const machine: Machine = { os: 'linux', arch: 'arm64', root: false, home: '/home/ada', address: '192.0.2.7' };
@@ -225,8 +224,6 @@ describe('the stack', () => {
 });
 
 describe('keys without effect', () => {
-  it('are known keys', () => expect(NOT_YET.filter((key) => !KEYS.has(key))).toEqual([]));
-
   it('are told of once each', () => {
     const file = write('idle.yaml', 'configFile: x\n');
     expect(load({ file, machine }).warnings).toEqual(['configFile: has no effect inside the file']);

@@ -2,12 +2,11 @@ import type { z } from 'zod';
 import { fileLayer } from './file.js';
 import { pathText } from './keys.js';
 import { environmentLayer, flagLayer, type Layer, unknownVariable } from './layers.js';
-import { NOT_YET } from './not-yet.js';
 import { ConfigError, type Problem, type Source, showValue, unknownKey } from './problems.js';
 import { type Machine, resolveDefaults, thisMachine } from './resolve.js';
 import { checkRules, defaultAdminPort, stackOf } from './rules.js';
 import { type Config, type Role, schema } from './schema.js';
-import { type Finding, resolveSecrets, secretVariables, setKeys, unreadableFiles } from './secrets.js';
+import { type Finding, resolveSecrets, secretVariables, unreadableFiles } from './secrets.js';
 import { merge, newTree, type Path, type Tree, valueAt } from './tree.js';
 
 export interface LoadOptions {
@@ -112,10 +111,7 @@ function distinct(problems: readonly Problem[]): Problem[] {
 }
 
 function warningsOf(given: Tree, config: Config, fromFile: unknown): string[] {
-  const set = setKeys(given).map((key) => ({ key, pattern: key.replace(/\[\d+\]/g, '[]') }));
-  const warnings = NOT_YET.flatMap((notYet) => set.filter(({ pattern }) => pattern === notYet)).map(
-    ({ key }) => `${key}: accepted, has no effect in this version`,
-  );
+  const warnings: string[] = [];
   if (fromFile !== undefined) warnings.push('configFile: has no effect inside the file');
   if (given.adminPort === undefined && config.adminPort !== 8081) {
     warnings.push(`adminPort: 8081 is taken by another key, so it is ${config.adminPort}`);

@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileReason, readText } from './file.js';
-import { keyAt, pathText } from './keys.js';
+import { keyAt } from './keys.js';
 import { objects, type Path, type Tree } from './tree.js';
 
 /** A problem before it is known where its value was given. */
@@ -82,9 +82,4 @@ export function unreadableFiles(tree: Tree): Finding[] {
     }
   }
   return findings;
-}
-
-/** Every path that is set in the tree, as text: `registries[0].name`. */
-export function setKeys(tree: Tree): string[] {
-  return [...objects(tree)].flatMap(({ node, path }) => Object.keys(node).map((name) => pathText([...path, name])));
 }
