@@ -123,8 +123,9 @@ describe.each(stacks())('the admin API on the %s stack', (name) => {
     expect((await fetch(`${base}/docs/swagger-ui-bundle.js`)).status).toBe(200);
     expect(await (await fetch(`${base}/api/v1/registry.yaml`)).text()).toMatch(/^openapi: 3\.1/m);
     // Where the process serves the pull API, its page can try it.
-    const version = await fetch(`${base}/v2/`);
-    expect(version.status).toBe(name === 'standalone' ? 200 : 404);
+    expect((await fetch(`${base}/v2/`)).status).toBe(200);
+    const puller = system.pullers[0]!.admin;
+    expect((await fetch(`${puller}/v2/`)).status).toBe(name === 'standalone' ? 200 : 404);
     expect(await ask('config')).toMatchObject({ stack: name, logLevel: 'debug' });
   });
 

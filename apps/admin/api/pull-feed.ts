@@ -14,6 +14,8 @@ type Progress = Signals['pull.progress']['transfers'][number];
 /** Milliseconds between two events, and between two looks when nothing was heard: signals may be lost. */
 const EVERY_MS = 1000;
 const QUIET_MS = 5000;
+/** Looks after a signal. */
+const LOOKS = 2;
 /** What a puller told is believed for so long. */
 const PROGRESS_MS = 5000;
 const RUNNING = 200;
@@ -32,7 +34,8 @@ export class PullFeed implements OnModuleDestroy {
   private readonly unsubscribe: (() => void)[];
   private viewers = 0;
   private timer: NodeJS.Timeout | undefined;
-  private changed = true;
+  /** Looks that are still owed to what was heard: a row may follow its signal. */
+  private owed = LOOKS;
   private looked = 0;
   private looking = false;
 
@@ -42,7 +45,7 @@ export class PullFeed implements OnModuleDestroy {
     private readonly log: Log,
   ) {
     const change = () => {
-      this.changed = true;
+      this.owed = LOOKS;
     };
     this.unsubscribe = [
       bus.onSignal('pull.started', change),
@@ -59,7 +62,7 @@ export class PullFeed implements OnModuleDestroy {
     if (this.viewers >= MOST_VIEWERS) throw new Refusal(503, 'too many watch the pulls already');
     return new Observable<MessageEvent>((viewer) => {
       this.viewers++;
-      this.changed = true;
+      this.owed = LOOKS;
       this.timer ??= setInterval(() => void this.look(), EVERY_MS).unref();
       const subscription = this.events$.subscribe(viewer);
       void this.look();
@@ -107,9 +110,9 @@ export class PullFeed implements OnModuleDestroy {
 
   private async look(): Promise<void> {
     const now = Date.now();
-    if (this.looking || (!this.changed && now - this.looked < QUIET_MS)) return;
+    if (this.looking || (this.owed === 0 && now - this.looked < QUIET_MS)) return;
     this.looking = true;
-    this.changed = false;
+    this.owed = Math.max(0, this.owed - 1);
     this.looked = now;
     try {
       const { inventory } = this.catalog;

@@ -119,7 +119,7 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('schema on PostgreSQL
       await sql(url, sample ? readFileSync(join(__dirname, sample), 'utf8') : 'ANALYZE');
       const lookupsAndFacts = Object.values({ ...lookups, ...facts, ...lists, ...pulls });
       const hot = lookupsAndFacts.filter(
-        ({ name, replan }) => !/counts|ping|expire|listRepositories/.test(name) && (sample || !replan),
+        ({ name, replan }) => !/counts|ping|expire|listRepositories|findLostPulls/.test(name) && (sample || !replan),
       );
       // With the settings of a real connection; one, so that they are prepared and explained in the same session.
       const connection = await Connection.open({ url, poolSize: 1 });
@@ -134,9 +134,8 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('schema on PostgreSQL
             `SELECT cardinality(parameter_types) AS n FROM pg_prepared_statements WHERE name = '${name}'`,
           );
           const values = Array.from({ length: Number(row?.n) }, () => 'NULL').join(', ');
-          const plan = (await query(`EXPLAIN (COSTS OFF) EXECUTE "${name}"(${values})`)).map(
-            (line) => line['QUERY PLAN'],
-          );
+          const given = values && `(${values})`;
+          const plan = (await query(`EXPLAIN (COSTS OFF) EXECUTE "${name}"${given}`)).map((line) => line['QUERY PLAN']);
           expect({ name, scans: plan.filter((line) => line?.includes('Seq Scan')) }).toEqual({ name, scans: [] });
         }
         expect(hot.length).toBeGreaterThan(sample ? 15 : 8);

@@ -107,7 +107,12 @@ export class PullWorker {
     const running = this.running.get(leaseKey(target));
     // The other lane's message of the same key: the pull that runs tells those who wait for this one. Not of what may change:
     // they are told what the upstream says after they asked.
-    if (running?.event.key === event.key && running.event.lane !== event.lane && isImmutable(target)) {
+    if (
+      running?.event.key === event.key &&
+      !running.cancelled &&
+      running.event.lane !== event.lane &&
+      isImmutable(target)
+    ) {
       running.promote();
       return { verdict: 'done' };
     }
@@ -148,7 +153,11 @@ export class PullWorker {
     const { event } = pull;
     const lease = this.keep(ref, delivery, pull.log);
     // The row first: a reader whose transfer is gone looks there for the reason.
-    pull.onCancel = (reason) => this.record(event, ref, reason);
+    pull.onCancel = async (reason) => {
+      await this.record(event, ref, reason);
+      // At once: who asks when the row says that it has ended is not to hear of this end.
+      this.tell(event, { failure: reason.toRecord() });
+    };
     const { events } = this.ports;
     const began = performance.now();
     let outcome: PullOutcome = 'done';
@@ -181,7 +190,7 @@ export class PullWorker {
       }
       const failure = pull.cancelled ?? Failure.of(error);
       outcome = failure.reason;
-      if (pull.cancelled) return this.tell(event, { failure: failure.toRecord() });
+      if (pull.cancelled) return { verdict: 'done' };
       if (failure.reason === 'INTERNAL') pull.log.error({ err: failure.cause }, 'pull failed unexpectedly');
       return await this.end(event, ref, { failure });
     } finally {
