@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import type { BlobStore, Sink, Span } from '#blobs';
 import { digestOf, Failure } from '#oci';
 import type { Log } from '../ports.js';
@@ -70,6 +71,40 @@ describe('BlobReader', () => {
       running: async () => ({ state: 'running', shared: false, transfer }),
     };
   }
+
+  it('checks what a transfer has sent although another one brings the end (WIRE C2)', async () => {
+    const { pullsBy, read, body, store, forgotten } = make();
+    // The store has lost the blob: its bytes come by transfers of other processes.
+    store.failure = new Failure('BLOB_UNKNOWN');
+    forgotten.push(digest);
+    const wrong = Buffer.from(bytes);
+    wrong[bytes.length / 2] = 0;
+    const block = (content: Buffer, length: number) => ({
+      blockSize: bytes.length,
+      blocks: new Map([[0, { length, crc: crc32(content.subarray(0, length)) }]]),
+    });
+    const sends = (content: Buffer, breaksAt?: number) => ({
+      read: async ({ offset, length }: Span, sink: Sink) => {
+        await sink.write(content.subarray(offset, Math.min(offset + length, breaksAt ?? bytes.length)));
+        if (breaksAt !== undefined) throw new Failure('UNAVAILABLE', 'the relay broke', { retryable: true });
+      },
+      fingerprint: () => block(content, breaksAt ?? bytes.length - 65_536),
+    });
+    const ends = [
+      async () => ({ state: 'running', shared: false, transfer: sends(bytes, bytes.length / 2) }),
+      // It sends wrong bytes, up to what is withheld, and fails afterwards; then the blob is brought by somebody else.
+      async () => ({ state: 'running', shared: false, transfer: sends(wrong) }),
+      async () => {
+        store.failure = undefined;
+        return { state: 'finished', shared: true };
+      },
+    ];
+    pullsBy(() => ends.shift()!());
+    const reading = expect(read()).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT' });
+    await jest.advanceTimersByTimeAsync(20_000);
+    await reading;
+    expect(body().length).toBeLessThan(bytes.length);
+  });
 
   it('goes on at its place when the store is back, and asks nobody else for a blip', async () => {
     const { store, asked, read, body } = make();

@@ -94,8 +94,11 @@ export class BlobReader {
         // With unverified bytes behind us, stop short of the end and check them first.
         const until = unverified.size > 0 && end - position > TAIL ? end - TAIL : end;
         const rest = { offset: position, length: until - position };
-        if (place.state === 'running') await place.transfer.read(rest, counting, options);
-        else await this.ports.blobs.read(this.digest, rest, counting, options.signal);
+        if (place.state === 'running') {
+          await place.transfer.read(rest, counting, options);
+          // Only who reads its end from it too knows that it was verified.
+          if (until < end) unverified.add(fingerprintOf(place.transfer));
+        } else await this.ports.blobs.read(this.digest, rest, counting, options.signal);
       } catch (error) {
         options.signal?.throwIfAborted();
         const failure = Failure.of(error);
@@ -106,9 +109,7 @@ export class BlobReader {
           failure.origin === 'store' && position === span.offset ? STORE_PATIENCE : this.ports.waits.timeout;
         if (!(lost || mayPass(failure)) || Date.now() - stuck.since >= patience) throw failure;
         if (place?.state === 'running' && position > span.offset) {
-          const fingerprint = place.transfer.fingerprint?.();
-          if (!fingerprint) throw failure;
-          unverified.add(fingerprint);
+          unverified.add(fingerprintOf(place.transfer, failure));
         }
         this.ports.log.info(
           {
@@ -227,4 +228,14 @@ export class BlobReader {
 /** Trouble of ours, not of the upstream's: the next place, or the same one later, may have the bytes. */
 function mayPass({ retryable, origin, reason }: Failure): boolean {
   return retryable && origin !== 'upstream' && reason !== 'UPSTREAM_PAUSED';
+}
+
+/** Throws `failure` for a transfer of this process: what it has sent cannot be checked later. */
+function fingerprintOf(
+  transfer: RunningTransfer,
+  failure = new Failure('UNAVAILABLE', 'the bytes of several transfers cannot be checked', { retryable: false }),
+): Fingerprint {
+  const fingerprint = transfer.fingerprint?.();
+  if (!fingerprint) throw failure;
+  return fingerprint;
 }
