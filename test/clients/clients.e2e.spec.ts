@@ -167,7 +167,9 @@ async function isCopied(index: MadeIndex, copy: (directory: string) => Promise<u
   try {
     await copy(directory);
     const layout = JSON.parse(await readFile(join(directory, 'index.json'), 'utf8'));
-    expect(layout.manifests).toMatchObject([{ digest: index.digest, size: index.size, mediaType: index.mediaType }]);
+    // oras names the children there too.
+    const { digest, size, mediaType } = index;
+    expect(layout.manifests).toContainEqual(expect.objectContaining({ digest, size, mediaType }));
     const blobs = join(directory, 'blobs/sha256');
     const stored = await readdir(blobs);
     expect(stored.map((hex) => `sha256:${hex}`).sort()).toEqual(digestsOf(index, PLATFORMS));
