@@ -1,7 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { INDEX } from './content.mjs';
 import { answers, freePort, start } from './processes.mjs';
 import { startServices } from './services.mjs';
 
@@ -46,7 +45,8 @@ export function startNginx(folder, { name = 'nginx', root, rate, accessLog }) {
     listen 127.0.0.1:${port} reuseport;
     root ${root};
 ${rate ? `    limit_rate ${rate};\n` : ''}${accessLog ? `    access_log ${accessLog} told;\n` : ''}    location / { types {} default_type application/octet-stream; }
-    location ~ /manifests/ { types {} default_type ${INDEX}; }
+    # Not everything here is an index: the type is for whoever reads the document (WIRE B31).
+    location ~ /manifests/ { types {} default_type text/plain; }
     location = /ready { return 200; }
   }
 `,
