@@ -91,7 +91,7 @@ describe.each(stacks())('clients on the %s stack', (name) => {
     });
   });
 
-  it('skopeo copies every platform with the same digests: cold, and without the upstream', async () => {
+  it('skopeo copies every platform with the same digests: cold, without the upstream, and after a restart', async () => {
     const index = await push('team/skopeo', 2);
     const copy = (gateway: string) =>
       isCopied(index, (directory) => {
@@ -100,6 +100,8 @@ describe.each(stacks())('clients on the %s stack', (name) => {
       });
     await copy(gateways[0]!);
     await withoutUpstream(async () => {
+      for (const gateway of gateways) await copy(gateway);
+      await system.restartAll();
       for (const gateway of gateways) await copy(gateway);
     });
   });
@@ -131,7 +133,7 @@ describe.each(stacks())('clients on the %s stack', (name) => {
     });
   });
 
-  it('containerd pulls and unpacks one platform through a mirror: cold, and without the upstream', async () => {
+  it('containerd pulls and unpacks one platform through a mirror: cold, without the upstream, and after a restart', async () => {
     const index = await push('team/containerd', 3);
     const reference = `${named}/team/containerd:v1`;
     const [platform] = PLATFORMS as [string];
@@ -148,6 +150,8 @@ describe.each(stacks())('clients on the %s stack', (name) => {
       await pull(gateways[0]!);
       // Had the first pull fallen back to the upstream, nothing could answer now.
       await withoutUpstream(async () => {
+        for (const gateway of gateways) await pull(gateway);
+        await system.restartAll();
         for (const gateway of gateways) await pull(gateway);
         // It is cached under the name in `ns` only: the default did not stand in for a lost `ns`.
         const manifest = 'team/containerd/manifests/v1';
