@@ -70,6 +70,20 @@ describe('the command line', () => {
     });
   });
 
+  it.each([
+    [['--server', 'http://127.0.0.1:1', 'status']],
+    [['status', '--server', 'http://127.0.0.1:1']],
+  ])('takes the server before and after the command: %j', async (args) => {
+    expect(await command(args)).toMatchObject({ code: 1, err: expect.stringContaining('http://127.0.0.1:1') });
+  });
+
+  it('does not serve for another server', async () => {
+    expect(await command(['--server', 'http://127.0.0.1:1', 'serve'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--server'),
+    });
+  });
+
   it('checks the environment, too', async () => {
     expect(await command(['config', 'check'], { OCIREGISTRY_PORT: 'x' })).toMatchObject({
       code: 2,

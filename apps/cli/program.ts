@@ -11,6 +11,12 @@ const DONE = 0;
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
+interface ServeFlags {
+  readonly role: Role;
+  readonly configFile?: string;
+  readonly server?: string;
+}
+
 /** Runs a command line (without node and script). Resolves to the exit code; never rejects. */
 export async function run(args: readonly string[], around: Surroundings): Promise<number> {
   let code = DONE;
@@ -39,7 +45,10 @@ function createProgram(around: Surroundings, finish: (code: number) => void): Co
     .version(version)
     .exitOverride()
     .configureOutput({ writeOut: around.out, writeErr: around.err })
-    .option('--config-file <file>', 'YAML file to read; the environment and flags win over it');
+    .option('--config-file <file>', 'YAML file to read; the environment and flags win over it')
+    // Of the commands that speak to a server; people write them in front of the command as well.
+    .addOption(new Option('--server <url>').hideHelp())
+    .addOption(new Option('--token <token>').hideHelp());
   for (const flag of FLAGS.filter(({ global }) => global)) program.addOption(optionOf(flag));
 
   const serveCommand = program
@@ -47,7 +56,8 @@ function createProgram(around: Surroundings, finish: (code: number) => void): Co
     .description('Run the server')
     .addOption(new Option('--role <role>', 'what this process does').choices([...ROLES]).default('all'))
     .action(async (_options, command: Command) => {
-      const { role, configFile, ...options } = command.optsWithGlobals<{ role: Role; configFile?: string }>();
+      const { role, configFile, server, ...options } = command.optsWithGlobals<ServeFlags>();
+      if (server !== undefined) command.error('error: --server is for commands that speak to a server; this one is it');
       const { config, warnings } = load({ role, env: around.env, file: configFile, ...flagsOf(options) });
       finish(await serve({ config, role, warnings, around }));
     });

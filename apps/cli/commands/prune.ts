@@ -48,7 +48,7 @@ export async function pruneCommand(
     const { planned } = plan;
     if (dryRun || asks) await show(plan, api, around, signal);
     if (planned.protected > 0)
-      around.err(`${count(planned.protected, 'image')} stay: kept, pinned, or served within cache.protect\n`);
+      around.err(`${count(planned.protected, 'image')} ${planned.protected === 1 ? 'stays' : 'stay'}: kept, pinned, or served within cache.protect\n`);
     if (planned.above) around.err(`what stays is ${bytesText(planned.above)} larger than asked for\n`);
     const nothing = planned.images === 0 && planned.tags === 0;
     if (dryRun || nothing) {
