@@ -70,12 +70,12 @@ describe('the command line', () => {
     });
   });
 
-  it.each([
-    [['--server', 'http://127.0.0.1:1', 'status']],
-    [['status', '--server', 'http://127.0.0.1:1']],
-  ])('takes the server before and after the command: %j', async (args) => {
-    expect(await command(args)).toMatchObject({ code: 1, err: expect.stringContaining('http://127.0.0.1:1') });
-  });
+  it.each([[['--server', 'http://127.0.0.1:1', 'status']], [['status', '--server', 'http://127.0.0.1:1']]])(
+    'takes the server before and after the command: %j',
+    async (args) => {
+      expect(await command(args)).toMatchObject({ code: 1, err: expect.stringContaining('http://127.0.0.1:1') });
+    },
+  );
 
   it('does not serve for another server', async () => {
     expect(await command(['--server', 'http://127.0.0.1:1', 'serve'])).toMatchObject({

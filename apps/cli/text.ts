@@ -26,6 +26,16 @@ export function durationText(ms: number): string {
     .join('');
 }
 
+/** How long something took, or takes so far; times in RFC 3339. */
+export function tookText(startedAt: string, finishedAt?: string): string {
+  return durationText((finishedAt === undefined ? Date.now() : Date.parse(finishedAt)) - Date.parse(startedAt));
+}
+
+/** `1 image`, `2 images`. */
+export function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`;
+}
+
 /** `2026-01-31 23:59:59`, in UTC, of an RFC 3339 time in UTC. */
 export function timeText(time: string): string {
   return time.slice(0, 19).replace('T', ' ');

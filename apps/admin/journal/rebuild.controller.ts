@@ -2,12 +2,13 @@ import { Controller, Delete, Get, HttpCode, NotFoundException, Post } from '@nes
 import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { JournalKeeper, type RebuildJob } from '#registry';
+import { time } from '../api/models.js';
 import { Operation } from '../api/openapi.js';
 
 const RebuildView = z.object({
   state: z.enum(['running', 'done', 'failed', 'cancelled']),
-  startedAt: z.number().meta({ description: 'Milliseconds since 1970.' }),
-  endedAt: z.number().optional(),
+  startedAt: time,
+  finishedAt: time.optional(),
   segments: z.int().meta({ description: 'Of the journal.' }),
   segmentsDone: z.int(),
   manifests: z.int(),

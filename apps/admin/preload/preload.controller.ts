@@ -13,7 +13,7 @@ import {
 import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { Preloader, type PreloadJob } from '#registry';
-import { FailureInfo } from '../api/models.js';
+import { FailureInfo, time } from '../api/models.js';
 import { Operation } from '../api/openapi.js';
 import { choosePlatforms } from '../platforms.js';
 
@@ -29,8 +29,8 @@ const bytes = z.int().min(0).meta({ description: 'Bytes.' });
 const jobFields = {
   id: z.string(),
   state,
-  startedAt: z.number().meta({ description: 'Milliseconds since 1970.' }),
-  endedAt: z.number().optional(),
+  startedAt: time,
+  finishedAt: time.optional(),
 };
 const JobView = z.object({
   ...jobFields,

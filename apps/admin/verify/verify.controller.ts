@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parsePatterns } from '#catalog';
 import { type Config, parseSize } from '#config';
 import { Verifier } from '#registry';
+import { time } from '../api/models.js';
 import { Operation, Valid } from '../api/openapi.js';
 import { BadRequest } from '../api/problem.js';
 
@@ -29,8 +30,8 @@ const VerifyBody = z.strictObject({
 const VerifyJobView = z.object({
   id: z.string(),
   state: z.enum(['running', 'done', 'failed', 'cancelled']),
-  startedAt: z.number().meta({ description: 'Milliseconds since 1970.' }),
-  endedAt: z.number().optional(),
+  startedAt: time,
+  finishedAt: time.optional(),
   request: z.object({
     image: z.string().optional(),
     patterns: z.array(z.string()).optional(),

@@ -8,7 +8,7 @@ import { BUNDLE_FILE, digestsOfMember } from '#registry';
 import { type AdminApi, CommandFailure } from '../api.js';
 import { openProgress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
-import { bytesText } from '../text.js';
+import { bytesText, count } from '../text.js';
 
 export interface ExportOptions {
   readonly images: readonly string[];
@@ -61,7 +61,9 @@ export async function exportCommand(
     around.out(`${reference} ${digest}\n`);
     if (left.length > 0) around.err(`${reference}: not cached whole, and left out: ${left.join(', ')}\n`);
   }
-  around.err(`${output}: ${plan.blobs} blobs, ${bytesText(plan.bytes)}${since ? ` more than ${since}` : ''}\n`);
+  around.err(
+    `${output}: ${count(plan.blobs, 'blob')}, ${bytesText(plan.bytes)}${since ? ` more than ${since}` : ''}\n`,
+  );
   return 0;
 }
 

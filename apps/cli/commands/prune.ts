@@ -4,7 +4,7 @@ import type { PruneImage, PruneJob } from '../../admin/prune/models.js';
 import { type AdminApi, CommandFailure } from '../api.js';
 import { openProgress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
-import { bytesText } from '../text.js';
+import { bytesText, count } from '../text.js';
 
 export interface PruneOptions {
   /** As the admin API takes it. */
@@ -48,7 +48,9 @@ export async function pruneCommand(
     const { planned } = plan;
     if (dryRun || asks) await show(plan, api, around, signal);
     if (planned.protected > 0)
-      around.err(`${count(planned.protected, 'image')} ${planned.protected === 1 ? 'stays' : 'stay'}: kept, pinned, or served within cache.protect\n`);
+      around.err(
+        `${count(planned.protected, 'image')} ${planned.protected === 1 ? 'stays' : 'stay'}: kept, pinned, or served within cache.protect\n`,
+      );
     if (planned.above) around.err(`what stays is ${bytesText(planned.above)} larger than asked for\n`);
     const nothing = planned.images === 0 && planned.tags === 0;
     if (dryRun || nothing) {
@@ -105,8 +107,4 @@ async function agreed(question: string, { input, terminal }: Surroundings, signa
 function summary({ images, tags, manifests, blobs, bytes }: Counts): string {
   const parts = [count(images, 'image'), count(tags, 'tag'), count(manifests, 'manifest'), count(blobs, 'blob')];
   return `${parts.join(', ')}, ${bytesText(bytes)}`;
-}
-
-function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : 's'}`;
 }

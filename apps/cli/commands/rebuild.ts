@@ -4,7 +4,7 @@ import { type AdminApi, CommandFailure } from '../api.js';
 import { formatted, type OutputFormat } from '../output.js';
 import { openProgress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
-import { durationText } from '../text.js';
+import { tookText } from '../text.js';
 
 const POLL_MS = 300;
 
@@ -35,15 +35,7 @@ export async function rebuildCommand(
   return job.problems.length > 0 ? 1 : 0;
 }
 
-function textOf({
-  manifests,
-  tags,
-  blobs,
-  missing,
-  segmentsDone,
-  startedAt,
-  endedAt = Date.now(),
-}: RebuildJob): string {
+function textOf({ manifests, tags, blobs, missing, segmentsDone, startedAt, finishedAt }: RebuildJob): string {
   const lost = missing === 0 ? '' : `; ${missing} blobs have no bytes and are fetched when they are asked for`;
-  return `${manifests} manifests, ${tags} tags and ${blobs} blobs from ${segmentsDone} segments in ${durationText(endedAt - startedAt)}${lost}\n`;
+  return `${manifests} manifests, ${tags} tags and ${blobs} blobs from ${segmentsDone} segments in ${tookText(startedAt, finishedAt)}${lost}\n`;
 }

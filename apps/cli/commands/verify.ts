@@ -4,7 +4,7 @@ import { type AdminApi, CommandFailure } from '../api.js';
 import { formatted, type OutputFormat } from '../output.js';
 import { openProgress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
-import { bytesText, durationText } from '../text.js';
+import { bytesText, tookText } from '../text.js';
 
 export interface VerifyOptions {
   readonly image?: string | undefined;
@@ -52,10 +52,10 @@ function told(outcome: VerifyJob['problems'][number]['outcome'], reason: string 
   return outcome === 'dropped' ? `, dropped and not fetched: ${reason}` : '';
 }
 
-function textOf({ objects, bytes, bad, repaired, orphans, startedAt, endedAt = Date.now() }: VerifyJob): string {
+function textOf({ objects, bytes, bad, repaired, orphans, startedAt, finishedAt }: VerifyJob): string {
   const found = bad === 0 ? 'all well' : `${bad} bad${repaired > 0 ? `, ${repaired} of them repaired` : ''}`;
   const lines = [
-    `${objects} objects, ${bytesText(bytes)} checked in ${durationText(endedAt - startedAt)}: ${found}`,
+    `${objects} objects, ${bytesText(bytes)} checked in ${tookText(startedAt, finishedAt)}: ${found}`,
     ...(orphans.blobs > 0
       ? [
           `${orphans.blobs} stored blobs that nothing refers to, ${bytesText(orphans.bytes)}, ${orphans.removed} removed`,

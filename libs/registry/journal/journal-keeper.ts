@@ -16,9 +16,9 @@ interface KeeperPorts {
 
 export interface RebuildJob extends Readonly<RebuildReport> {
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
-  /** Epoch milliseconds. */
-  readonly startedAt: number;
-  readonly endedAt?: number;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly finishedAt?: string;
   readonly error?: string;
 }
 
@@ -67,7 +67,7 @@ export class JournalKeeper {
     if (!duty) throw new Failure('UNAVAILABLE', 'the journal is being written or read already', { retryAfter: 10 });
     const shown: NonNullable<typeof this.job>['shown'] = {
       state: 'running',
-      startedAt: Date.now(),
+      startedAt: new Date().toISOString(),
       ...{ segments: 0, segmentsDone: 0, manifests: 0, tags: 0, blobs: 0, missing: 0 },
       problems: [],
     };
@@ -114,7 +114,7 @@ export class JournalKeeper {
       shown.error = Failure.of(error).message;
       log.error({ err: error }, 'the catalog could not be rebuilt');
     }
-    shown.endedAt = Date.now();
+    shown.finishedAt = new Date().toISOString();
     await duty.end(false).catch(() => {});
     log.info({ ...shown, problems: shown.problems.length }, 'rebuild of the catalog ended');
   }

@@ -43,9 +43,9 @@ interface PreloadedImage extends Readonly<ImageProgress> {
 export interface PreloadJob {
   readonly id: string;
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
-  /** Epoch milliseconds. */
-  readonly startedAt: number;
-  readonly endedAt?: number;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly finishedAt?: string;
   readonly images: readonly PreloadedImage[];
 }
 
@@ -91,7 +91,7 @@ export class Preloader {
     const shown: Job['shown'] = {
       id: randomUUID(),
       state: 'running',
-      startedAt: Date.now(),
+      startedAt: new Date().toISOString(),
       images: listed.map(describe),
     };
     this.jobs.set(shown.id, { shown, cancel, end: this.run(shown, listed, request, cancel.signal) });
@@ -148,7 +148,7 @@ export class Preloader {
       pairs.push({ entry, image });
     }
     await forEach(pairs, this.options.images, ({ entry, image }) => this.one(entry, image, request, signal));
-    job.endedAt = Date.now();
+    job.finishedAt = new Date().toISOString();
     const failed = job.images.filter(({ state }) => state === 'failed').length;
     job.state = signal.aborted ? 'cancelled' : failed > 0 ? 'failed' : 'done';
     const { id: preload, state } = job;

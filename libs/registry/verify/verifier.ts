@@ -31,9 +31,9 @@ export interface VerifyProblem {
 export interface VerifyJob {
   readonly id: string;
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
-  /** Epoch milliseconds. */
-  readonly startedAt: number;
-  readonly endedAt?: number;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly finishedAt?: string;
   readonly request: VerifyRequest;
   /** All there is to check; absent where nobody has counted it. */
   readonly total?: { readonly objects: number; readonly bytes: number };
@@ -124,7 +124,7 @@ export class Verifier {
     const shown: Findings = {
       id: randomUUID(),
       state: 'running',
-      startedAt: Date.now(),
+      startedAt: new Date().toISOString(),
       request,
       objects: 0,
       bytes: 0,
@@ -160,7 +160,7 @@ export class Verifier {
       if (shown.state === 'failed') log.error({ err: error }, 'a verification broke off');
     } finally {
       clearInterval(renewing);
-      shown.endedAt = Date.now();
+      shown.finishedAt = new Date().toISOString();
       await duty.end(shown.state === 'done').catch(() => {});
     }
     const { id, state, objects, bytes, bad, repaired, orphans } = shown;
