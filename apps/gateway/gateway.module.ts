@@ -3,6 +3,7 @@ import type { Config } from '#config';
 import { AccessTimes, FactCache, type Log, PullWaits, Registry } from '#registry';
 import type { Stack } from '#stack';
 import { AccessLog } from '#telemetry';
+import { Gate } from './auth/gate.js';
 import { GatewayServer, type TlsFiles } from './gateway-server.js';
 import { Observation } from './observation.js';
 import { PublicAddress } from './public-address.js';
@@ -39,6 +40,7 @@ export function gatewayMemory(stack: Config['stack']): FactCache {
 export class GatewayModule {
   /** `facts`: what the gateway knows without a question, and a puller of the same process tells it. */
   static for(config: Config, stack: Stack, facts: FactCache, log: Log): DynamicModule {
+    const address = new PublicAddress(config);
     return {
       module: GatewayModule,
       providers: [
@@ -77,18 +79,26 @@ export class GatewayModule {
           useFactory: (accesses: AccessTimes, lines: AccessLog) => new Observation(stack.traffic, accesses, lines),
         },
         {
+          provide: Gate,
+          // Loaded where it is wanted.
+          useFactory: async () =>
+            config.clientAuth &&
+            (await import('./auth/open-gate.js')).openGate(config, config.clientAuth, address, log),
+        },
+        {
           provide: PullApi,
-          inject: [Registry, Observation],
-          useFactory: (registry: Registry, observation: Observation) =>
+          inject: [Registry, Observation, Gate],
+          useFactory: (registry: Registry, observation: Observation, gate: Gate | undefined) =>
             new PullApi(registry, {
               sources: sourceRules(config, stack),
               hop: () => stack.hop(),
               pathPrefix: config.pathPrefix,
-              address: new PublicAddress(config),
+              address,
               log,
               observation,
               serverTiming: config.serverTiming,
               redirects: stack.redirects,
+              gate,
             }),
         },
         {
@@ -97,7 +107,7 @@ export class GatewayModule {
           useFactory: (api: PullApi) => new GatewayServer(api, log, serverTls(config)),
         },
       ],
-      exports: [GatewayServer, Registry, AccessTimes, AccessLog],
+      exports: [GatewayServer, Gate, Registry, AccessTimes, AccessLog],
     };
   }
 }

@@ -26,6 +26,12 @@ export interface Account {
   source?: ServedManifest['source'];
   /** Of the body. */
   bytes: number;
+  /** What of the URL is told, when its query holds a password. */
+  path?: string;
+  /** Who asked, when we ask. */
+  user?: string;
+  /** Said nothing of who it is, and so may have been told to: the beginning of most pulls. */
+  unasked?: boolean;
 }
 
 /**
@@ -111,7 +117,8 @@ export class Observation {
       }
     }
     const level = this.lines.choose('failures', ms);
-    if (level) this.lines.add(left ? 'debug' : level, lineOf(exchange, status, ms, failure));
+    const usual = left || (failure.reason === 'UNAUTHORIZED' && exchange.account.unasked);
+    if (level) this.lines.add(usual ? 'debug' : level, lineOf(exchange, status, ms, failure));
   }
 
   private count(status: number): void {
@@ -123,17 +130,20 @@ export class Observation {
 type Told = Pick<Exchange, 'req' | 'id' | 'account'>;
 
 function lineOf({ req, id, account }: Told, status: number, ms: number, failure?: Failure): object {
-  const { kind, repository, reference, hit, outcome, source, bytes } = account;
+  const { kind, repository, reference, hit, outcome, source, bytes, user } = account;
   return {
     requestId: id,
     method: req.method,
-    ...(kind && repository ? { kind, repository: formatRepository(repository), reference } : { url: req.url }),
+    ...(kind && repository
+      ? { kind, repository: formatRepository(repository), reference }
+      : { url: account.path ?? req.url }),
     status,
     ...(failure ? { reason: failure.reason, cut: bytes > 0 } : { outcome: outcome ?? (hit ? 'hit' : 'miss') }),
     ...(source ? { from: source.from, upstreamMs: source.ms, heldMs: source.held } : {}),
     bytes,
     ms: Math.round(ms),
     client: req.socket.remoteAddress,
+    ...(user === undefined ? {} : { user }),
     agent: req.headers['user-agent']?.slice(0, MOST_AGENT),
   };
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Failure, isApiPath, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
+import { Failure, isApiPath, isTokenPath, MAX_PAGE, parseRoute, type Repository, type Route } from '#oci';
 import {
   type Asked,
+  type Caller,
   type Log,
   namesFor,
   Registry,
@@ -10,6 +11,7 @@ import {
   resolveSource,
   type SourceRules,
 } from '#registry';
+import type { Gate } from './auth/gate.js';
 import { sendBlob, sendBlobBytes } from './blob-response.js';
 import { sendFailure } from './failure-response.js';
 import { sendJson } from './json-response.js';
@@ -45,6 +47,8 @@ interface PullApiOptions {
   readonly serverTiming: boolean;
   /** Clients are sent to the blob store for stored blobs. */
   readonly redirects: boolean;
+  /** Asks who they are; without it everybody may pull. */
+  readonly gate: Gate | undefined;
 }
 
 /** Caches that a request may have passed. */
@@ -95,7 +99,8 @@ export class PullApi {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
-    if (this.warm.answer(req, res)) return;
+    const { gate, pathPrefix } = this.options;
+    if (gate === undefined && this.warm.answer(req, res)) return;
     const exchange: Exchange = {
       req,
       res,
@@ -106,29 +111,51 @@ export class PullApi {
     };
     try {
       const target = req.url ?? '/';
+      if (gate && isTokenPath(target, pathPrefix) && /^(GET|HEAD|POST)$/.test(req.method ?? '')) {
+        exchange.account.path = target.split('?', 1)[0]!;
+        this.finish(exchange, gate.giveToken(exchange));
+        return;
+      }
       if (req.method !== 'GET' && !exchange.head) {
-        const ours = isApiPath(target, this.options.pathPrefix);
+        const ours = isApiPath(target, pathPrefix);
         if (ours) res.setHeader('allow', 'GET, HEAD');
         refuseMethod(req, res, () => this.fail(exchange, new Failure(ours ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND')));
         return;
       }
-      const route = parseRoute(target, this.options.pathPrefix);
+      const route = parseRoute(target, pathPrefix);
       this.refuseLoop(req.headers.via);
-      const answering = this.answer(route.ns === undefined ? exchange : { ...exchange, ns: route.ns }, route);
-      if (answering === undefined) this.options.observation.served(exchange);
-      else {
-        answering.then(
-          () => this.options.observation.served(exchange),
-          (error: unknown) => this.fail(exchange, error),
-        );
-      }
+      const named = route.ns === undefined ? exchange : { ...exchange, ns: route.ns };
+      if (gate === undefined) this.finish(exchange, this.answer(named, route));
+      else this.admit(named, route, gate);
     } catch (error) {
       this.fail(exchange, error);
     }
   }
 
+  /** Nothing is looked up before the client may have what it asks for. */
+  private admit(exchange: Exchange, route: Route, gate: Gate): void {
+    const go = (caller: Caller) => {
+      const visible = gate.visibleTo(caller);
+      gate.check(exchange, route, caller, () => this.source(exchange, 'name' in route ? route.name : '', route.ns));
+      if (!this.warm.answer(exchange.req, exchange.res)) this.finish(exchange, this.answer(exchange, route, visible));
+    };
+    const caller = gate.identify(exchange.req);
+    if (caller instanceof Promise) caller.then(go).catch((error: unknown) => this.fail(exchange, error));
+    else go(caller);
+  }
+
+  private finish(exchange: Exchange, answering: Promise<void> | undefined): void {
+    if (answering === undefined) this.options.observation.served(exchange);
+    else {
+      answering.then(
+        () => this.options.observation.served(exchange),
+        (error: unknown) => this.fail(exchange, error),
+      );
+    }
+  }
+
   /** A promise only where something must be waited for; a manifest in memory is answered at once. */
-  private answer(exchange: Exchange, route: Route): Promise<void> | undefined {
+  private answer(exchange: Exchange, route: Route, visible?: readonly string[]): Promise<void> | undefined {
     switch (route.kind) {
       case 'base':
         return void sendJson(exchange, 200, '{}');
@@ -155,19 +182,23 @@ export class PullApi {
         }
         return sendBlob(exchange, repository, route.digest, this.registry, this.options.redirects);
       }
+      case 'token':
+        throw new Failure('NOT_FOUND');
       default:
-        return this.list(exchange, route);
+        return this.list(exchange, route, visible);
     }
   }
 
   private async list(
     exchange: Exchange,
     route: Extract<Route, { kind: 'tags' | 'referrers' | 'catalog' }>,
+    visible: readonly string[] | undefined,
   ): Promise<void> {
     const { lists } = this.registry;
     const outer = this.options.address.prefixOf(exchange.req);
     if (route.kind === 'catalog') {
-      const names = namesFor(named(exchange, route.ns), this.options.sources);
+      const all = namesFor(named(exchange, route.ns), this.options.sources);
+      const names = visible === undefined ? all : { ...all, visible };
       sendCatalog(exchange, route, await lists.repositories(names, { ...route, n: route.n ?? MAX_PAGE }), outer);
       return;
     }
@@ -209,7 +240,12 @@ export class PullApi {
       this.options.log.error({ requestId: exchange.id, err: failure.cause }, 'request failed unexpectedly');
     else if (failure.status >= 500)
       this.options.log.warn(
-        { requestId: exchange.id, reason: failure.reason, origin: failure.origin, url: exchange.req.url },
+        {
+          requestId: exchange.id,
+          reason: failure.reason,
+          origin: failure.origin,
+          url: exchange.account.path ?? exchange.req.url,
+        },
         failure.message,
       );
     sendFailure(exchange, failure);

@@ -19,6 +19,15 @@ export interface components {
         };
         /** @enum {string} */
         readonly ErrorCode: "BLOB_UNKNOWN" | "DENIED" | "DIGEST_INVALID" | "MANIFEST_INVALID" | "MANIFEST_UNKNOWN" | "NAME_INVALID" | "NAME_UNKNOWN" | "PAGINATION_NUMBER_INVALID" | "TOOMANYREQUESTS" | "UNAUTHORIZED" | "UNAVAILABLE" | "UNKNOWN" | "UNSUPPORTED";
+        readonly Token: {
+            readonly token: string;
+            /** @description The same token. */
+            readonly access_token: string;
+            /** @description Seconds. */
+            readonly expires_in: number;
+            /** Format: date-time */
+            readonly issued_at: string;
+        };
         readonly TagList: {
             /** @description The repository as the client named it. */
             readonly name: string;

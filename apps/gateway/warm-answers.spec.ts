@@ -68,6 +68,7 @@ describe('answers from memory', () => {
     observation: new Observation(traffic, accesses, lines),
     serverTiming: true,
     redirects: false,
+    gate: undefined,
   });
   const server = new GatewayServer(api, log);
   /** Called for requests that go the usual way alone. */

@@ -110,6 +110,12 @@ export function listsContract(open: () => Catalog): void {
       const all = await walk({}, 1000);
       expect(all).toEqual(expect.arrayContaining(paths.map((path) => `${plain}/${path}`)));
       expect(await catalog.listRepositories({ only: plain }, { n: 0 })).toEqual({ entries: [] });
+      const visible = [`^${plain.replaceAll('.', '\\.')}/(?:a-b|mine)/[^/]*$`, `^${other.replaceAll('.', '\\.')}/.*$`];
+      expect(await walk({ only: plain, visible }, 1)).toEqual(['a-b/c', 'mine/x']);
+      expect((await walk({ visible }, 2)).toSorted()).toEqual(
+        [`${plain}/a-b/c`, `${plain}/mine/x`, `${other}/z`].toSorted(),
+      );
+      expect(await walk({ visible: [] }, 1000)).toEqual([]);
     });
   });
 }

@@ -51,6 +51,8 @@ export interface RepositoryNames {
   readonly plain?: { readonly upstream: string; readonly hosts: readonly string[] };
   /** Only this upstream's repositories, all as plain paths. */
   readonly only?: string;
+  /** Only those of which one of these expressions matches `<upstream>/<path>`. */
+  readonly visible?: readonly string[];
 }
 
 /** Sizes in bytes. */

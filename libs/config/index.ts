@@ -1,5 +1,6 @@
 export { describe } from './describe.js';
 export { FLAGS, type Flag, flagDescription } from './flags.js';
+export { MOST_USERS_FILE, parseHtpasswd } from './htpasswd.js';
 export { jsonSchema } from './keys.js';
 export { type Loaded, type LoadOptions, load } from './load.js';
 export { maskSecrets } from './mask.js';

@@ -116,5 +116,11 @@ function warningsOf(given: Tree, config: Config, fromFile: unknown): string[] {
   if (given.adminPort === undefined && config.adminPort !== 8081) {
     warnings.push(`adminPort: 8081 is taken by another key, so it is ${config.adminPort}`);
   }
+  const { clientAuth, serverTlsConfig, publicUrl, trustProxy } = config;
+  if (clientAuth && !serverTlsConfig.cert && !publicUrl?.startsWith('https:') && trustProxy === false) {
+    warnings.push(
+      'clientAuth: passwords travel in the clear; set serverTlsConfig, or publicUrl or trustProxy where a proxy in front has TLS',
+    );
+  }
   return warnings;
 }

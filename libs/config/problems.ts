@@ -43,7 +43,10 @@ const SENSITIVE = /pass|secret|token|static|credential|accesskey|auth/i;
 export function showValue(value: unknown, path: Path): string | undefined {
   if (value === undefined || value === null || typeof value === 'object') return undefined;
   const name = String(path.findLast((part) => typeof part === 'string') ?? '');
-  if (keyAt(path)?.secret || (SENSITIVE.test(name) && !/From(Env|File)$/.test(name))) return '***';
+  const key = keyAt(path);
+  // The schema tells of a key that it knows; what stands where a section should be may be anything.
+  const plain = key !== undefined && !key.secret && !key.types.has('object');
+  if (!plain && (key?.secret || (SENSITIVE.test(name) && !/From(Env|File)$/.test(name)))) return '***';
   const text = String(value).replace(/(:\/\/)[^@]*@/g, '$1***@');
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }

@@ -1,3 +1,5 @@
+import { readText } from './file.js';
+import { MOST_USERS_FILE, parseHtpasswd } from './htpasswd.js';
 import type { Role } from './schema.js';
 import type { Finding } from './secrets.js';
 import { isTree, type Path, type Tree, valueAt } from './tree.js';
@@ -23,7 +25,7 @@ export function checkRules(tree: Tree, role: Role): Finding[] {
     ...credentials(tree),
     ...duplicates(tree),
     ...portClashes(tree, role),
-    ...unprotected(tree),
+    ...clients(tree, role),
     ...shareOfNoDisk(tree),
     ...redirects(tree),
   ];
@@ -45,10 +47,21 @@ function missingParts(tree: Tree, role: Role): Finding[] {
   return SHARED.filter((path) => valueAt(tree, path) === undefined).map((path) => ({ path, reason: why }));
 }
 
-/** A key that ought to keep people out is refused rather than ignored with a warning. */
-function unprotected(tree: Tree): Finding[] {
-  if (valueAt(tree, ['clientAuth']) === undefined) return [];
-  return [{ path: ['clientAuth'], reason: 'not available in this version; the registry would be open to everybody' }];
+/** The file of users must be one, and gateways that are several must know each other's tokens. */
+function clients(tree: Tree, role: Role): Finding[] {
+  const section = valueAt(tree, ['clientAuth']);
+  if (!isTree(section) || (role !== 'all' && role !== 'gateway')) return [];
+  const findings: Finding[] = [];
+  if (typeof section.htpasswd === 'string') {
+    const { text } = readText(section.htpasswd, MOST_USERS_FILE);
+    const { problem } = text === undefined ? {} : parseHtpasswd(text);
+    if (problem) findings.push({ path: ['clientAuth', 'htpasswd'], reason: problem });
+  }
+  if (stackOf(tree, role) === 'distributed' && section.tokenKey === undefined) {
+    const reason = 'required by the distributed stack: the same for all gateways, such as `openssl rand -hex 32` gives';
+    findings.push({ path: ['clientAuth', 'tokenKey'], reason });
+  }
+  return findings;
 }
 
 function shareOfNoDisk(tree: Tree): Finding[] {

@@ -9,4 +9,5 @@ export * from './platform.js';
 export * from './range.js';
 export * from './reference.js';
 export * from './route.js';
+export * from './scope.js';
 export * from './types.js';

@@ -28,6 +28,8 @@ export type Route = Namespaced &
         readonly artifactType?: string;
       } & Paged)
     | ({ readonly kind: 'catalog' } & Paged)
+    /** Where clients get tokens when we ask them who they are; no part of distribution-spec. */
+    | { readonly kind: 'token' }
   );
 
 /** Larger page sizes are answered as this one. */
@@ -37,6 +39,8 @@ const MAX_MARKER = 512;
 /** Bytes that no repository, tag, digest or host holds and that proxies and file systems read in different ways. */
 const FOREIGN = /[^\x21-\x7e]|[\\%#?"<>^`{|}]/;
 const CONTROL = /\p{Cc}/u;
+/** One segment alone is never a repository's. */
+const TOKEN = 'token';
 
 /**
  * Reads a raw HTTP request target (`/v2/...?query`, still percent-encoded) from its right end, so that repositories may be
@@ -50,13 +54,29 @@ export function parseRoute(target: string, prefix?: string): Route {
   const below = belowApi(path, prefix);
   if (below === undefined) throw new Failure('NOT_FOUND');
   if (below === '') return { kind: 'base' };
+  if (below === TOKEN) return { kind: 'token' };
   const ns = namespace(query);
   return { ...endpoint(below, query), ...(ns === undefined ? {} : { ns }) };
 }
 
 /** Whether a raw request target lies within the API, whatever it asks for there. */
 export function isApiPath(target: string, prefix?: string): boolean {
-  return belowApi(target.split('?', 1)[0]!.replace(/^https?:\/\/[^/]*/i, ''), prefix) !== undefined;
+  return rootOf(pathOf(target), prefix) !== undefined;
+}
+
+/** The path of the place that gives tokens, below the API root by which the client came. */
+export function tokenPathFor(target: string, prefix?: string): string {
+  return `${rootOf(pathOf(target), prefix) ?? '/v2'}/${TOKEN}`;
+}
+
+/** Whether a raw request target is that place. */
+export function isTokenPath(target: string, prefix?: string): boolean {
+  return pathOf(target) === tokenPathFor(target, prefix);
+}
+
+/** Of a target that may be a whole URL, as a proxy is asked. */
+function pathOf(target: string): string {
+  return target.split('?', 1)[0]!.replace(/^https?:\/\/[^/]*/i, '');
 }
 
 /** Only `%3A` is an encoding that clients send for names; any other would let two spellings mean one thing. */
@@ -68,14 +88,16 @@ function decodePath(raw: string): string {
 }
 
 /** What follows `/v2/`, `''` for the version check, undefined when the path is outside the API. */
-function belowApi(path: string, prefix = ''): string | undefined {
+function belowApi(path: string, prefix?: string): string | undefined {
+  const root = rootOf(path, prefix);
+  return root === undefined ? undefined : path.slice(root.length + 1);
+}
+
+/** With what the API begins in this path, without a slash at its end. */
+function rootOf(path: string, prefix = ''): string | undefined {
   const base = prefix.replaceAll(/^\/+|\/+$/g, '');
   const starts = base === '' ? ['/v2'] : [`/v2/${base}`, `/${base}/v2`, '/v2'];
-  for (const start of starts) {
-    if (path === start) return '';
-    if (path.startsWith(`${start}/`)) return path.slice(start.length + 1);
-  }
-  return undefined;
+  return starts.find((start) => path === start || path.startsWith(`${start}/`));
 }
 
 function endpoint(below: string, query: URLSearchParams): Route {

@@ -1,3 +1,5 @@
+export { Admission, type Caller, Unauthorized } from './admission/admission.js';
+export { ClientRules } from './admission/client-rules.js';
 export { type ContentRule, ContentRules } from './content-rules.js';
 export type { ArchiveEntry, Aside, Scratch } from './exchange/archive.js';
 export { badArchive } from './exchange/archive.js';

@@ -21,10 +21,18 @@ interface Operation {
   readonly responses: Readonly<Record<string, Response>>;
 }
 
+interface Path {
+  /** As of a response, for all of them. */
+  readonly 'x-needs'?: string;
+  readonly get: Operation;
+  readonly head: Operation;
+  readonly post?: Operation;
+}
+
 interface ApiDocument {
   readonly openapi: string;
   readonly info: Json;
-  readonly paths: Readonly<Record<string, { readonly get: Operation; readonly head: Operation }>>;
+  readonly paths: Readonly<Record<string, Path>>;
   readonly components: {
     readonly schemas: Readonly<Record<string, Json>>;
     readonly responses: Readonly<Record<string, Response>>;
@@ -55,27 +63,31 @@ export class DocumentCheck {
     );
   }
 
-  /** `METHOD path status` of every documented response that no answer has shown; not of those that need a setting of their own. */
-  unseen(): string[] {
-    const all = Object.entries(this.document.paths).flatMap(([path, { get, head }]) =>
-      Object.entries({ GET: get, HEAD: head }).flatMap(([method, { responses }]) =>
+  /**
+   * `METHOD path status` of every documented response that no answer has shown: of those that need no setting of their own, or of
+   * those that need this one.
+   */
+  unseen(needs?: string): string[] {
+    const all = Object.entries(this.document.paths).flatMap(([path, { get, head, post, 'x-needs': pathNeeds }]) =>
+      Object.entries({ GET: get, HEAD: head, ...(post ? { POST: post } : {}) }).flatMap(([method, { responses }]) =>
         Object.entries(responses).flatMap(([status, response]) =>
-          response['x-needs'] === undefined ? `${method} ${path} ${status}` : [],
+          (this.resolve(response)['x-needs'] ?? pathNeeds) === needs ? `${method} ${path} ${status}` : [],
         ),
       ),
     );
-    return [...all, 'other methods 405'].filter((each) => !this.seen.has(each));
+    return [...all, ...(needs === undefined ? ['other methods 405'] : [])].filter((each) => !this.seen.has(each));
   }
 
   private find(method: string, target: string, status: number): Response | undefined {
-    if (method !== 'GET' && method !== 'HEAD') {
+    const path = this.pathOf(target.split('?', 1)[0] ?? '');
+    const operations = path === undefined ? undefined : this.document.paths[path];
+    const operation = { GET: operations?.get, HEAD: operations?.head, POST: operations?.post }[method];
+    if (operation === undefined) {
       if (status !== 405) return undefined;
       this.seen.add('other methods 405');
       return this.document.components.responses.MethodNotAllowed;
     }
-    const path = this.pathOf(target.split('?', 1)[0] ?? '');
-    const operation = path === undefined ? undefined : this.document.paths[path]?.[method === 'GET' ? 'get' : 'head'];
-    const response = operation?.responses[status];
+    const response = operation.responses[status];
     if (response) this.seen.add(`${method} ${path} ${status}`);
     return response && this.resolve(response);
   }

@@ -50,7 +50,7 @@ export class PostgresLists {
   }
 
   async listRepositories(
-    { plain, only }: RepositoryNames,
+    { plain, only, visible }: RepositoryNames,
     { n, last }: PageQuery & { readonly n: number },
   ): Promise<Page<string>> {
     const rows = await this.connection.query<{ name: string }>(lists.listRepositories, [
@@ -59,6 +59,7 @@ export class PostgresLists {
       only ?? null,
       last ?? null,
       n + 1,
+      visible ?? null,
     ]);
     const entries = rows.slice(0, n).map(({ name }) => name);
     const final = entries.at(-1);

@@ -54,7 +54,8 @@ ON CONFLICT (repository_id, subject) DO UPDATE SET
 );
 
 /**
- * $1 upstream of plain names, $2 first segments that are taken for hosts, $3 the only upstream, $4 last name, $5 how many.
+ * $1 upstream of plain names, $2 first segments that are taken for hosts, $3 the only upstream, $4 last name, $5 how many,
+ * $6 expressions of which one must match (null: none need to).
  * Reads every repository: their names are sorted by what clients see, which depends on the configuration.
  */
 export const listRepositories = batchStatement(
@@ -73,7 +74,8 @@ SELECT name FROM (
     ELSE r.upstream || '/' || r.path
   END COLLATE "C" AS name, r.id
   FROM repositories r
-  WHERE $3::text IS NULL OR r.upstream = $3::text
+  WHERE ($3::text IS NULL OR r.upstream = $3::text)
+    AND ($6::text[] IS NULL OR (r.upstream || '/' || r.path) ~ ANY ($6::text[]))
 ) named
 WHERE ($4::text IS NULL OR name > $4::text COLLATE "C")
   AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = named.id)

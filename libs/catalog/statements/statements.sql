@@ -322,7 +322,8 @@ SELECT name FROM (
     ELSE r.upstream || '/' || r.path
   END COLLATE "C" AS name, r.id
   FROM repositories r
-  WHERE $3::text IS NULL OR r.upstream = $3::text
+  WHERE ($3::text IS NULL OR r.upstream = $3::text)
+    AND ($6::text[] IS NULL OR (r.upstream || '/' || r.path) ~ ANY ($6::text[]))
 ) named
 WHERE ($4::text IS NULL OR name > $4::text COLLATE "C")
   AND EXISTS (SELECT FROM repository_manifests h WHERE h.repository_id = named.id)

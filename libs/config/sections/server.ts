@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { canonicalHost } from '#oci';
 import { duration, file, port, secret, url, word } from '../values.js';
+import { clients } from './clients.js';
 
 /** How the Go server and we name the levels; `fatal` and `panic` of Go are one level here. */
 const level = z
@@ -124,12 +125,7 @@ export const server = {
     })
     .prefault({})
     .meta({ description: 'TLS towards clients; plain HTTP without it.' }),
-  clientAuth: z
-    .strictObject({
-      htpasswd: file('File with users and bcrypt hashes, as `htpasswd -B` writes it.'),
-    })
-    .optional()
-    .meta({ description: 'Who may pull; everybody without it.' }),
+  clientAuth: clients,
   adminPort: port().optional().meta({
     description: 'Port of the REST API, web UI, health and metrics. `0` lets the system choose.',
     'x-default': '`8081`; the next free one when another key has taken it',
