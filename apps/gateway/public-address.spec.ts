@@ -49,3 +49,19 @@ describe('A11: the origin by which the client came', () => {
     ['nonsense of it', { trustProxy: true }, { host: 'a.b', 'x-forwarded-proto': 'x"y' }, {}, 'http://a.b'],
   ])('%s', (_, options, headers, more, expected) => expect(origin(options, headers, more)).toBe(expected));
 });
+
+describe('the address of the client', () => {
+  const behind = { trustProxy: ['10.0.0.0/8'] };
+  it.each<[string, PublicAddressOptions, string | undefined, string]>([
+    ['no proxy', behind, undefined, '10.0.0.1'],
+    ['one that nobody trusts', { trustProxy: false }, '1.2.3.4', '10.0.0.1'],
+    ['one', behind, '1.2.3.4', '1.2.3.4'],
+    ['two', behind, '9.9.9.9, 1.2.3.4, 10.0.0.7', '1.2.3.4'],
+    ['all are trusted', { trustProxy: true }, '9.9.9.9, 1.2.3.4', '1.2.3.4'],
+    ['only proxies', behind, '10.0.0.8', '10.0.0.1'],
+    ['nonsense', behind, 'x', '10.0.0.1'],
+  ])('%s', (_, options, header, expected) => {
+    const headers: Record<string, string> = header === undefined ? {} : { 'x-forwarded-for': header };
+    expect(new PublicAddress(options).clientOf(request(headers))).toBe(expected);
+  });
+});

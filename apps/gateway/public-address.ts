@@ -19,11 +19,13 @@ export class PublicAddress {
   private readonly publicPath: string | undefined;
   private readonly publicOrigin: string | undefined;
   private readonly trusts: (address: string) => boolean;
+  private readonly trustsAll: boolean;
 
   constructor({ publicUrl, trustProxy }: PublicAddressOptions) {
     const path = publicUrl === undefined ? undefined : new URL(publicUrl).pathname.replace(/\/+$/, '');
     this.publicPath = path;
     this.publicOrigin = publicUrl === undefined ? undefined : new URL(publicUrl).origin;
+    this.trustsAll = trustProxy === true;
     this.trusts = typeof trustProxy === 'boolean' ? () => trustProxy : listed(trustProxy);
   }
 
@@ -48,6 +50,17 @@ export class PublicAddress {
     const port = this.forwarded(req, 'port');
     const given = port !== undefined && /^\d{1,5}$/.test(port) && !/:\d+$/.test(host) && !isUsual(scheme, port);
     return `${scheme}://${host}${given ? `:${port}` : ''}`;
+  }
+
+  /** The address of the client: what the proxies that are believed say, else the other end of the connection. */
+  clientOf(req: IncomingMessage): string {
+    const peer = req.socket.remoteAddress ?? '';
+    const header = req.headers['x-forwarded-for'];
+    if (typeof header !== 'string' || !this.trusts(peer)) return peer;
+    // Each proxy adds whom it was asked by. Where all are believed, the one in front of us is.
+    const named = header.split(',').map((address) => address.trim());
+    const client = this.trustsAll ? named.at(-1) : named.findLast((address) => !this.trusts(address));
+    return client !== undefined && isIP(client) !== 0 ? client : peer;
   }
 
   /** What a proxy that is believed says; of several the first one, which is the client's. */

@@ -34,7 +34,9 @@ const NO_TOKEN: Caller = {
  */
 export class Callers {
   private readonly salt = randomBytes(32);
-  private readonly remembered = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
+  /** Apart, since tokens cost nothing to get and would push out what was dear to find out. */
+  private readonly logins = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
+  private readonly bearers = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
   private readonly asking = new Map<string, Promise<Caller>>();
 
   constructor(
@@ -47,7 +49,7 @@ export class Callers {
   identify(header: string | undefined, address: string): Caller | Promise<Caller> {
     if (header === undefined) return NOBODY;
     const key = createHmac('sha256', this.salt).update(header).digest('base64');
-    const known = this.remembered.get(key);
+    const known = this.logins.get(key) ?? this.bearers.get(key);
     if (known && Date.now() < known.until && known.version === this.users.version) return known.caller;
     // Many clients with one password, all at once, are one check.
     let answer = this.asking.get(key);
@@ -67,7 +69,8 @@ export class Callers {
     const credentials = parseAuthorization(header);
     const { version } = this.users;
     const remember = (caller: Caller, until: number) => {
-      this.remembered.set(key, { caller, until, version });
+      const memory = credentials.scheme === 'bearer' ? this.bearers : this.logins;
+      memory.set(key, { caller, until, version });
       return caller;
     };
     if (credentials.scheme === 'bearer') {

@@ -40,13 +40,12 @@ export class Gate {
 
   /** A promise only where something must be checked; rejects with Failure TOO_MANY_LOGINS. */
   identify(req: IncomingMessage): Caller | Promise<Caller> {
-    return this.parts.callers.identify(req.headers.authorization, req.socket.remoteAddress ?? '');
+    return this.parts.callers.identify(req.headers.authorization, this.parts.address.clientOf(req));
   }
 
   /** Throws the Failure of a request that is refused; the answer to it carries a challenge where it needs one. */
   check(exchange: Exchange, route: Route, caller: Caller, locate: () => Repository): void {
-    if (caller.kind === 'known' && caller.user !== undefined) exchange.account.user = caller.user;
-    exchange.account.unasked = caller.kind === 'nobody';
+    this.tell(exchange, caller);
     try {
       this.admission.admit(this.withoutPrefix(caller), route, locate);
     } catch (error) {
@@ -73,7 +72,7 @@ export class Gate {
     if (posted && kind !== 'password')
       throw new Failure('TOKEN_REQUEST_INVALID', 'of the grant types only password is supported');
     const caller = await this.loggedIn(req, fields);
-    if (caller.kind === 'known' && caller.user !== undefined) exchange.account.user = caller.user;
+    this.tell(exchange, caller);
     if (caller.kind === 'unproven' || (caller.kind === 'nobody' && !this.parts.rules.open)) {
       res.setHeader('www-authenticate', `Basic realm="${this.parts.service}"`);
       throw new Unauthorized(caller.kind === 'unproven' ? caller.message : undefined);
@@ -95,9 +94,14 @@ export class Gate {
     this.parts.close();
   }
 
+  private tell({ account }: Exchange, caller: Caller): void {
+    if (caller.kind === 'known' && caller.user !== undefined) account.user = caller.user;
+    account.unasked = caller.kind === 'nobody';
+  }
+
   private async loggedIn(req: IncomingMessage, fields: URLSearchParams): Promise<Caller> {
     const { callers } = this.parts;
-    const address = req.socket.remoteAddress ?? '';
+    const address = this.parts.address.clientOf(req);
     const { authorization } = req.headers;
     const [user, password] = [fields.get('username'), fields.get('password')];
     // A token is no way to a longer one.

@@ -156,12 +156,16 @@ export const server = {
     .default(true)
     .meta({ description: 'Tell clients in `Server-Timing` how an answer came about that was not simply cached.' }),
   publicUrl: url('http', 'https').optional().meta({
-    description: 'URL under which clients reach the registry; its path is one that a proxy in front takes away.',
+    description:
+      'URL under which clients reach the registry, as challenges and Links name it; its path is one that a proxy in front takes away.',
   }),
   trustProxy: z
     .union([z.boolean(), z.array(network)], {
       error: 'expected true, false or a list of addresses or networks',
     })
     .default(false)
-    .meta({ description: 'Believe `X-Forwarded-Prefix` of everyone, or of these addresses or networks.' }),
+    .meta({
+      description:
+        'Believe `X-Forwarded-Prefix`, `-Proto`, `-Host`, `-Port` and `-For` of everyone, or of these addresses or networks.',
+    }),
 };
