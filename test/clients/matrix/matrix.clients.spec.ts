@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Installation, install, type StackName, stacks } from '../../support/servers.js';
 import { startDockerRegistry } from '../../support/services/index.js';
 import { programPath } from '../../support/services/local.js';
-import { makeIndex } from '../../support/upstream/index.js';
+import { type ForwardingProxy, makeIndex, startForwardingProxy } from '../../support/upstream/index.js';
 import { pushIndex } from '../push.js';
 import { PLATFORMS, type Session } from './client.js';
 import { CLIENTS, DOCUMENT, documentOf, versionOf } from './document.js';
@@ -19,6 +19,7 @@ const versions = new Map<number, string>();
 
 describe.each(stacks())('every client on the %s stack', (stack) => {
   let upstream: Awaited<ReturnType<typeof startDockerRegistry>>;
+  let proxy: ForwardingProxy;
   let system: Installation;
   let directory: string;
   let gateways: string[];
@@ -27,13 +28,15 @@ describe.each(stacks())('every client on the %s stack', (stack) => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'ociregistry-clients-'));
     upstream = await startDockerRegistry();
-    const mirrors = [{ url: upstream.url, resolve: true }];
+    // No image reference can name a loopback port as its host: names without one lead to the upstream, the one by a proxy
+    // that knows it and the other by a mirror.
+    proxy = await startForwardingProxy({ [IN_PATH]: `127.0.0.1:${upstream.port}` });
     // However slow the machine, no tag or list is asked for anew while the upstream is stopped.
     system = await install(stack, [], {
       registries: [
         { name: `127.0.0.1:${upstream.port}`, scheme: 'http' },
-        { name: IN_PATH, mirrors },
-        { name: 'docker.io', mirrors },
+        { name: IN_PATH, scheme: 'http', proxy: proxy.url },
+        { name: 'docker.io', mirrors: [{ url: upstream.url, resolve: true }] },
       ],
       tags: { fresh: '1d' },
     });
@@ -42,6 +45,7 @@ describe.each(stacks())('every client on the %s stack', (stack) => {
   afterAll(async () => {
     for (const session of sessions.values()) await session.close?.();
     await system?.stop();
+    await proxy?.stop();
     await upstream?.stop();
     await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
   });

@@ -12,7 +12,8 @@ export interface ForwardingProxy {
   stop(): Promise<void>;
 }
 
-export async function startForwardingProxy(): Promise<ForwardingProxy> {
+/** `leads`: where names lead that nobody else knows, by `host` or `host:port` as it is asked; `host:port`. */
+export async function startForwardingProxy(leads: Readonly<Record<string, string>> = {}): Promise<ForwardingProxy> {
   const asked: string[] = [];
   const credentials: (string | undefined)[] = [];
   const sockets = new Set<Socket>();
@@ -23,7 +24,9 @@ export async function startForwardingProxy(): Promise<ForwardingProxy> {
   const server = createServer((req: IncomingMessage, res: ServerResponse) => {
     note(req);
     const { 'proxy-authorization': _, ...headers } = req.headers;
-    const onward = request(req.url as string, { method: req.method, headers, agent: false }, (answer) => {
+    const url = new URL(req.url as string);
+    url.host = leads[url.host] ?? url.host;
+    const onward = request(url, { method: req.method, headers, agent: false }, (answer) => {
       res.writeHead(answer.statusCode as number, answer.headers);
       answer.pipe(res);
     });
@@ -32,7 +35,8 @@ export async function startForwardingProxy(): Promise<ForwardingProxy> {
   });
   server.on('connect', (req: IncomingMessage, client: Socket) => {
     note(req);
-    const [host, port] = (req.url as string).split(':');
+    const wanted = req.url as string;
+    const [host, port] = (leads[wanted.replace(/:80$/, '')] ?? wanted).split(':');
     const onward = connect(Number(port), host, () => {
       client.write('HTTP/1.1 200 OK\r\n\r\n');
       onward.pipe(client).pipe(onward);
