@@ -1,17 +1,21 @@
 import type { ManifestRecord } from '#catalog';
 import { etagMatches, isDigest } from '#oci';
-import type { ServedManifest } from '#registry';
+import type { ServedHead, ServedManifest } from '#registry';
 import { API_VERSION } from './json-response.js';
 import { timingOf } from './observation.js';
 import type { Exchange } from './pull-api.js';
 
 /** What is said of a manifest; the first four describe a body. */
-export function manifestHeaders(manifest: ManifestRecord, reference: string): string[] {
+export function manifestHeaders(
+  manifest: Pick<ManifestRecord, 'digest' | 'mediaType'>,
+  size: number,
+  reference: string,
+): string[] {
   return [
     'content-type',
     manifest.mediaType,
     'content-length',
-    String(manifest.bytes.length),
+    String(size),
     'docker-content-digest',
     manifest.digest,
     'etag',
@@ -23,9 +27,15 @@ export function manifestHeaders(manifest: ManifestRecord, reference: string): st
 }
 
 /** Stored bytes with their stored type, never negotiated and never a range (WIRE A39-A58). */
-export function sendManifest(exchange: Exchange, reference: string, { manifest, warning }: ServedManifest): void {
+export function sendManifest(
+  exchange: Exchange,
+  reference: string,
+  { manifest, warning }: ServedManifest | ServedHead,
+): void {
   const { req, res, head, ns, account } = exchange;
-  const headers = manifestHeaders(manifest, reference);
+  const bytes = 'bytes' in manifest ? manifest.bytes : undefined;
+  const size = 'bytes' in manifest ? manifest.bytes.length : manifest.size;
+  const headers = manifestHeaders(manifest, size, reference);
   headers.push(...timingOf(exchange));
   if (ns !== undefined) headers.push('oci-namespace', ns);
   if (warning !== undefined) headers.push('warning', `299 - "${warning}"`);
@@ -37,6 +47,6 @@ export function sendManifest(exchange: Exchange, reference: string, { manifest, 
     return;
   }
   res.writeHead(200, headers);
-  if (!head) account.bytes = manifest.bytes.length;
-  res.end(head ? undefined : manifest.bytes);
+  if (!head) account.bytes = size;
+  res.end(head ? undefined : bytes);
 }

@@ -210,7 +210,8 @@ export class PullApi {
   }
 
   private async manifest(exchange: Exchange, repository: Repository, reference: string): Promise<void> {
-    const served = await this.registry.manifest(repository, reference, contextOf(exchange));
+    const { head } = exchange;
+    const served = await this.registry[head ? 'head' : 'manifest'](repository, reference, contextOf(exchange));
     exchange.account.hit = served.origin === 'hit' || served.origin === 'stale';
     exchange.account.outcome = served.origin;
     if (served.source) exchange.account.source = served.source;

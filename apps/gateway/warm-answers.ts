@@ -78,7 +78,7 @@ export class WarmAnswers {
   private manifest(target: Target): Buffer | undefined {
     const manifest: ManifestRecord | undefined = this.registry.recall(target.asked);
     if (manifest !== undefined && manifest.digest !== target.digest)
-      describe(target, manifest.digest, manifestHeaders(manifest, target.asked.reference));
+      describe(target, manifest.digest, manifestHeaders(manifest, manifest.bytes.length, target.asked.reference));
     return manifest?.bytes;
   }
 

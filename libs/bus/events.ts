@@ -17,6 +17,7 @@ const digest = z.custom<`sha256:${string}` | `sha512:${string}`>(
 export const targetSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('manifest'), repository, reference: z.string().min(1).max(256) }),
   z.object({ kind: z.literal('blob'), repository, digest, size: z.number().int().nonnegative().optional() }),
+  z.object({ kind: z.literal('tag'), repository, reference: z.string().min(1).max(256) }),
   z.object({ kind: z.literal('tags'), repository }),
   z.object({ kind: z.literal('referrers'), repository, digest }),
 ]);
@@ -80,6 +81,15 @@ export const signalSchemas = {
   }),
   /** A tag now names another digest, or (without `digest`) nothing. */
   'tag.moved': z.object({ v: z.number().int(), repository, tag: z.string(), digest: digest.optional() }),
+  /** What a tag names, told by HEAD; the manifest is not here. `size` in bytes. */
+  'tag.resolved': z.object({
+    v: z.number().int(),
+    repository,
+    tag: z.string(),
+    digest,
+    mediaType: z.string(),
+    size: z.number().int().nonnegative(),
+  }),
   /** With `repository` from this one only; else from all. */
   'content.removed': z.object({ v: z.number().int(), digests: z.array(digest), repository: repository.optional() }),
   /** An operator wants no more of the pull with this row (`PullRow.key`). */
@@ -114,5 +124,5 @@ export function pullKey(target: Target): string {
 
 function whatOf(target: Target): string {
   if (target.kind === 'tags') return '';
-  return target.kind === 'manifest' ? target.reference : target.digest;
+  return 'reference' in target ? target.reference : target.digest;
 }

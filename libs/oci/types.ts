@@ -33,10 +33,17 @@ export type ContentTarget =
   | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: string }
   | { readonly kind: 'blob'; readonly repository: Repository; readonly digest: Digest; readonly size?: number };
 
+/** What a tag names, and no more than HEAD tells: nobody has asked for the manifest itself. `reference` is the tag. */
+export interface TagTarget {
+  readonly kind: 'tag';
+  readonly repository: Repository;
+  readonly reference: string;
+}
+
 /** A list that the upstream gives: of a repository's tags, or of what refers to `digest` in it. */
 export type ListTarget =
   | { readonly kind: 'tags'; readonly repository: Repository }
   | { readonly kind: 'referrers'; readonly repository: Repository; readonly digest: Digest };
 
-/** What must become present in the cache. */
-export type Target = ContentTarget | ListTarget;
+/** What must become present in the cache, or known. */
+export type Target = ContentTarget | TagTarget | ListTarget;

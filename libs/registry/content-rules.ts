@@ -6,6 +6,8 @@ import type { FetchedManifest } from '#upstream';
  * the reason: 403 for the client.
  */
 export interface ContentChecks {
+  /** Whether anything of this upstream may be refused: then nothing is told of a manifest before it was seen. */
+  judges(upstream: string): boolean;
   manifest(repository: Repository, manifest: FetchedManifest, parsed: ParsedManifest): void | Promise<void>;
   /** `size` in bytes; undefined: nobody tells. */
   blob(repository: Repository, digest: Digest, size: number | undefined): void | Promise<void>;
@@ -24,6 +26,10 @@ export interface ContentRule {
 export class ContentRules implements ContentChecks {
   /** By canonical host. */
   constructor(private readonly rules: ReadonlyMap<string, ContentRule>) {}
+
+  judges(upstream: string): boolean {
+    return this.rules.has(upstream);
+  }
 
   manifest({ upstream }: Repository, { bytes, mediaType }: FetchedManifest, { children }: ParsedManifest): void {
     const rule = this.rules.get(upstream);

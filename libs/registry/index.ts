@@ -24,7 +24,7 @@ export type { BlobReader } from './serve/blob-reader.js';
 export { type Asked, FactCache } from './serve/fact-cache.js';
 export type { TagRule } from './serve/freshness.js';
 export { Lists, type ServedList } from './serve/lists.js';
-export { Registry, type RequestContext, type ServedManifest } from './serve/registry.js';
+export { Registry, type RequestContext, type ServedHead, type ServedManifest } from './serve/registry.js';
 export { namesFor, resolveSource, type SourceRules } from './source.js';
 export { DOWNLOAD_DEFAULTS, type DownloadOptions } from './transfers/download-options.js';
 export { signalProgress } from './transfers/progress-signal.js';

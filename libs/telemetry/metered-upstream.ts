@@ -10,9 +10,11 @@ export function meterUpstream(upstream: Upstream, traffic: Traffic): Upstream {
     return counters;
   };
   return {
-    headManifest(repository, ...rest) {
-      ask(repository, 'manifest');
-      return upstream.headManifest(repository, ...rest);
+    async headManifest(repository, ...rest) {
+      const counters = ask(repository, 'manifest');
+      const head = await upstream.headManifest(repository, ...rest);
+      counters.bytesFetched += head.bytes?.length ?? 0;
+      return head;
     },
     async getManifest(repository, ...rest) {
       const counters = ask(repository, 'manifest');

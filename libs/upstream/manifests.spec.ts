@@ -61,7 +61,15 @@ it('B32, B33, B44, C35: sends the full Accept list, no encoding, its name and it
 it('B27: asks by GET where HEAD is not known', async () => {
   const { root } = fake.addImage({ repository: 'a/b' });
   fake.faults.add({ noHead: true });
-  expect(await head('latest')).toEqual({ digest: root.digest, mediaType: root.mediaType, size: root.size });
+  const { digest, mediaType, size, bytes } = root;
+  expect(await head('latest')).toEqual({ digest, mediaType, size, bytes });
+});
+
+it('A50: asks by GET, and is refused, where HEAD tells of a manifest that is too long', async () => {
+  const bytes = Buffer.alloc(4 * 1024 * 1024 + 1, ' ');
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  fake.content.addManifest('a/b', { mediaType: MEDIA_TYPES.oci.manifest, digest, bytes }, 'big');
+  await expect(head('big')).rejects.toMatchObject({ reason: 'UPSTREAM_CONTENT', status: 502 });
 });
 
 it('B28: hashes a GET where HEAD names no digest, or nonsense', async () => {
@@ -80,7 +88,8 @@ it.each([null, 'text/plain; charset=utf-8', 'application/json', 'application/oct
     const { root } = fake.addImage({ repository: 'a/b' });
     fake.faults.add({ contentType });
     expect((await get('latest')).mediaType).toBe(MEDIA_TYPES.oci.manifest);
-    expect(await head('latest')).toEqual({ digest: root.digest, mediaType: MEDIA_TYPES.oci.manifest, size: root.size });
+    const { digest, size, bytes } = root;
+    expect(await head('latest')).toEqual({ digest, mediaType: MEDIA_TYPES.oci.manifest, size, bytes });
   },
 );
 

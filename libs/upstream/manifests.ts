@@ -31,6 +31,8 @@ export function headOf(
   if (!isDigest(digest) || (isDigest(reference) && named !== '' && named !== reference)) return undefined;
   if (!isManifestType(mediaType)) return undefined;
   const size = isEncoded(answer) ? undefined : lengthOf(answer);
+  // The GET is refused; HEAD says no other.
+  if (size !== undefined && size > MAX_MANIFEST) return undefined;
   return { digest, mediaType, ...(size ? { size } : {}) };
 }
 

@@ -3,14 +3,11 @@ import type { Descriptor, Digest, Repository } from '#oci';
 /** The registries we pull from, as a client. Every call is bounded; every error is a Failure (WIRE.md A94 and B). */
 export interface Upstream {
   /**
-   * HEAD of a manifest, falling back to GET where the registry does not answer HEAD with a digest (WIRE.md B27, B28).
+   * HEAD of a manifest, falling back to GET where the registry does not answer HEAD with a digest (WIRE.md B27, B28); what
+   * that has fetched is in `bytes`. `size` in bytes.
    * Rejects MANIFEST_UNKNOWN / NAME_UNKNOWN / DENIED / RATE_LIMITED / UPSTREAM_*.
    */
-  headManifest(
-    repository: Repository,
-    reference: string,
-    options?: CallOptions,
-  ): Promise<{ digest: Digest; mediaType: string; size?: number }>;
+  headManifest(repository: Repository, reference: string, options?: CallOptions): Promise<ManifestHead>;
   /** GET with the full Accept list; bytes at most 4 MiB, hashed; by digest they match it or the call rejects UPSTREAM_CONTENT. */
   getManifest(repository: Repository, reference: string, options?: CallOptions): Promise<FetchedManifest>;
   /** HEAD of a blob: does this repository hold it, how long is it. Rejects BLOB_UNKNOWN. */
@@ -98,6 +95,13 @@ export interface UpstreamState {
   readonly quota?: Quota;
   /** Epoch milliseconds until which the breaker lets nothing through. */
   readonly failingUntil?: number;
+}
+
+export interface ManifestHead {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size?: number;
+  readonly bytes?: Buffer;
 }
 
 export interface FetchedManifest {

@@ -7,7 +7,7 @@ import { type Endpoint, Endpoints } from './endpoints.js';
 import { fallbackReferrers, listReferrers, listTags, WITHOUT_REFERRERS } from './lists.js';
 import { headOf, MANIFEST_HEADERS, manifestOf } from './manifests.js';
 import { DEFAULT_TIMEOUTS, type UpstreamOptions } from './options.js';
-import type { BlobBody, CallOptions, FetchedManifest, Pause, Upstream, UpstreamState } from './port.js';
+import type { BlobBody, CallOptions, FetchedManifest, ManifestHead, Pause, Upstream, UpstreamState } from './port.js';
 import { type Counted, quotaOf } from './quota.js';
 import { type Followed, Redirects } from './redirects.js';
 import { Tokens } from './tokens.js';
@@ -77,14 +77,14 @@ export class RegistryClient implements Upstream {
     if (endpoint) endpoint.gate.pause = pause;
   }
 
-  async headManifest(repository: Repository, reference: string, options: CallOptions = {}) {
+  async headManifest(repository: Repository, reference: string, options: CallOptions = {}): Promise<ManifestHead> {
     return this.ask(manifestQuestion('HEAD', repository, reference, options), async (call) => {
       const { answer } = await this.send(call);
       answer.discard();
       const facts = headOf(answer, reference);
       if (facts) return facts;
-      const { digest, mediaType, bytes } = await this.fetchManifest({ ...call, method: 'GET' }, reference);
-      return { digest, mediaType, size: bytes.length };
+      const fetched = await this.fetchManifest(call, reference);
+      return { ...fetched, size: fetched.bytes.length };
     });
   }
 

@@ -3,6 +3,7 @@ import { blobs } from './wire/blobs.js';
 import { connections } from './wire/connections.js';
 import { errors } from './wire/errors.js';
 import { goldenHeaders } from './wire/headers.js';
+import { heads } from './wire/heads.js';
 import { manifests } from './wire/manifests.js';
 import { Wire } from './wire/wire.js';
 
@@ -16,6 +17,7 @@ describe.each(stacks())('the wire of the %s stack', (name) => {
 
   goldenHeaders(wire);
   manifests(wire);
+  heads(wire);
   blobs(wire);
   errors(wire);
   connections(wire);

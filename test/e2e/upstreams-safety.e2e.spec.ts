@@ -148,6 +148,9 @@ describe.each(stacks())('what an upstream may lead to, and what may be shared, o
     other.addImage({ repository: 'docker', tag: 'v1', mediaTypes: 'docker' });
     const blob = other.addBlob('large', { size: 150_000, seed: 3 });
     other.requests.clear();
+    // A HEAD is told no more than a GET, and so no manifest that was not seen.
+    const bare = await get(`${system.gateways[0]!.url}/v2/${other.host}/large/manifests/v1`, { method: 'HEAD' });
+    expect([bare.status, digestOf(bare)]).toEqual([403, undefined]);
     for (const [path, reason] of [
       ['large/manifests/v1', /^refused by the rules of this cache: a blob has \d+ bytes, and 100000 are allowed/],
       [`large/blobs/${blob.digest}`, /a blob has 150000 bytes/],

@@ -110,11 +110,13 @@ export const FailureInfo = model(
     retryAfter: z.number().optional(),
   }),
 );
+const targetKind = z.enum(['manifest', 'blob', 'tag', 'tags', 'referrers']);
+
 export const Pull = model(
   'Pull',
   z.object({
     key: z.string(),
-    kind: z.enum(['manifest', 'blob', 'tags', 'referrers']),
+    kind: targetKind,
     upstream: z.string(),
     repository: z.string(),
     reference: z.string().optional().meta({ description: 'Tag or digest; none of a list of tags.' }),
@@ -136,7 +138,7 @@ export const QueuedPull = model(
   'QueuedPull',
   z.object({
     key: z.string(),
-    kind: z.enum(['manifest', 'blob', 'tags', 'referrers']),
+    kind: targetKind,
     upstream: z.string(),
     repository: z.string(),
     reference: z.string().optional(),

@@ -21,7 +21,9 @@ import { leaseKey, sameRepository } from './lease-key.js';
 import { isAway, patientCatalog, patiently } from './patient-catalog.js';
 import { pullBlob } from './pull-blob.js';
 import { pullList } from './pull-list.js';
-import { pullManifest } from './pull-manifest.js';
+import { type ManifestSteps, pullManifest } from './pull-manifest.js';
+import { resolveTag } from './resolve-tag.js';
+import { ResolvedTags } from './resolved-tags.js';
 import { type Pull, pullLog, RunningPull, signalStarted } from './running-pull.js';
 import type { PullOutcome, WorkerEvents } from './worker-events.js';
 
@@ -81,14 +83,18 @@ export class PullWorker {
   private readonly unsubscribe: () => void;
   private readonly granted = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 });
   /** What the steps of a pull are given. */
-  private readonly steps: WorkerPorts;
+  private readonly steps: ManifestSteps;
 
   constructor(
     private readonly ports: WorkerPorts,
     private readonly options: WorkerOptions,
   ) {
     this.unsubscribe = ports.bus.onSignal('pull.cancelled', ({ row }) => void this.running.get(row)?.cancel());
-    this.steps = { ...ports, catalog: patientCatalog(ports.catalog, CATALOG_PATIENCE, this.stopping.signal) };
+    this.steps = {
+      ...ports,
+      catalog: patientCatalog(ports.catalog, CATALOG_PATIENCE, this.stopping.signal),
+      resolved: new ResolvedTags(ports.bus),
+    };
   }
 
   async handle(event: PullRequested, delivery: Delivery): Promise<Verdict> {
@@ -217,6 +223,7 @@ export class PullWorker {
   stop(): void {
     const reason = new Failure('UNAVAILABLE', 'the puller is stopping', { retryable: true });
     this.unsubscribe();
+    this.steps.resolved.close();
     this.stopping.abort(reason);
     this.ports.transfers.cancelAll(reason);
   }
@@ -225,6 +232,7 @@ export class PullWorker {
   private perform(pull: Pull): Promise<number | void> {
     const { target } = pull.event;
     if (target.kind === 'manifest') return pullManifest(pull, target, this.steps, this.options);
+    if (target.kind === 'tag') return resolveTag(pull, target, this.steps, this.options);
     if (target.kind === 'blob') return pullBlob(pull, target, this.steps, this.options);
     return pullList(pull, target, this.steps);
   }

@@ -49,6 +49,17 @@ describe('FactCache', () => {
     expect(facts.no(repository, 'v1')).toBeUndefined();
   });
 
+  it('keeps the HEAD of a tag with its age until the tag is known by more', () => {
+    const facts = cache();
+    const head = { digest: digest(1), mediaType: 'a/b', size: 7 };
+    facts.addNo(repository, 'v1', no);
+    facts.addHead(repository, 'v1', head);
+    expect(facts.head(repository, 'v1')).toMatchObject({ head, age: expect.any(Number) });
+    expect([facts.no(repository, 'v1'), facts.tag(repository, 'v1')]).toEqual([undefined, undefined]);
+    facts.moveTag(repository, 'v1', digest(2));
+    expect(facts.head(repository, 'v1')).toBeUndefined();
+  });
+
   it('believes a move of a tag where the manifest is known, and else forgets the tag', () => {
     const facts = cache();
     facts.addTag(repository, 'v1', { digest: digest(1), age: 5 });

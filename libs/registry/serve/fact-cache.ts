@@ -23,6 +23,14 @@ interface RememberedTag extends TagRecord {
   readonly key: string;
 }
 
+/** What is said of a manifest that is not here. */
+export interface ManifestHead {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
 /** Content or a tag of a repository, with its key made once for the many requests that ask for it. */
 export interface Asked {
   readonly repository: Repository;
@@ -46,6 +54,8 @@ export class FactCache {
   /** Blobs that a puller of this process is about to bring. */
   private readonly expected = new LRUCache<string, true>({ max: 10_000 });
   private readonly tags: LRUCache<string, RememberedTag>;
+  /** Of tags that are not cached, as an upstream's HEAD told at `at`. */
+  private readonly heads = new LRUCache<string, ManifestHead & { readonly at: number }>(atMost(10_000));
   private readonly noes: LRUCache<string, FailureRecord>;
   private readonly asked: LRUCache<string, true>;
   private readonly troubles: LRUCache<string, FailureRecord>;
@@ -136,6 +146,17 @@ export class FactCache {
     this.tags.set(key(repository, name), { digest, age, at: Date.now(), key: key(repository, digest) });
   }
 
+  /** What a tag that is not cached names, with its age in ms; who asks says how old it may be. */
+  head(repository: Repository, tag: string): { readonly head: ManifestHead; readonly age: number } | undefined {
+    const head = this.heads.get(key(repository, tag));
+    return head && { head, age: performance.now() - head.at };
+  }
+
+  addHead(repository: Repository, tag: string, head: ManifestHead): void {
+    this.removeTag(repository, tag);
+    this.heads.set(key(repository, tag), { ...head, at: performance.now() });
+  }
+
   /** The upstream has just said what it names; believed where the manifest is known as well. */
   moveTag(repository: Repository, name: string, digest?: Digest): void {
     this.removeTag(repository, name);
@@ -144,7 +165,7 @@ export class FactCache {
 
   private removeTag(repository: Repository, name: string): void {
     this.tags.delete(key(repository, name));
-    for (const cache of [this.noes, this.asked, this.troubles]) cache.delete(key(repository, name));
+    for (const cache of [this.heads, this.noes, this.asked, this.troubles]) cache.delete(key(repository, name));
   }
 
   /** True once in a while: who gets it asks the upstream about the tag. */

@@ -6,7 +6,7 @@ import { type Digest, Failure, type FailureRecord, isDigest, type Repository } f
 import type { Log } from '../ports.js';
 import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
 import { BlobReader } from './blob-reader.js';
-import { type Asked, asked, type FactCache } from './fact-cache.js';
+import { type Asked, asked, type FactCache, type ManifestHead } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
 import { Lists } from './lists.js';
 import { type Lookups, SharedLookups } from './shared-lookups.js';
@@ -40,14 +40,17 @@ interface RegistryPorts {
 /** How an answer came about; for logs, metrics and `explain`. */
 type Origin = 'hit' | 'stale' | 'revalidated' | 'joined' | 'fetched' | 'stale-on-error';
 
-export interface ServedManifest {
-  readonly manifest: ManifestRecord;
+interface Served<T> {
+  readonly manifest: T;
   readonly origin: Origin;
   /** Who gave it, or was asked whether it still holds. */
   readonly source?: PullSource;
   /** Why a cached tag is served although the upstream should have been asked. */
   readonly warning?: string;
 }
+
+export type ServedManifest = Served<ManifestRecord>;
+export type ServedHead = Served<ManifestHead>;
 
 export interface RequestContext {
   readonly requestId?: string;
@@ -72,6 +75,9 @@ export class Registry {
     this.lists = new Lists(ports, this.facts, { ...options.lists, airGapped: options.airGapped });
     this.unsubscribe = [
       ports.bus.onSignal('tag.moved', ({ repository, tag, digest }) => this.facts.moveTag(repository, tag, digest)),
+      ports.bus.onSignal('tag.resolved', ({ repository, tag, digest, mediaType, size }) =>
+        this.facts.addHead(repository, tag, { digest, mediaType, size }),
+      ),
       ports.bus.onSignal('content.removed', ({ digests, repository }) =>
         this.facts.removeContents(digests, repository),
       ),
@@ -97,6 +103,14 @@ export class Registry {
     return isDigest(reference)
       ? this.byDigest(repository, reference, context)
       : this.byTag(repository, reference, context);
+  }
+
+  /** As `manifest`, without its bytes: the upstream is asked by HEAD what a tag names that is not cached (WIRE A54). */
+  async head(repository: Repository, reference: string, context: RequestContext): Promise<ServedHead> {
+    if (!isDigest(reference) && !(await this.findTag(repository, reference)))
+      return this.resolve(repository, reference, context);
+    const { manifest, ...told } = await this.manifest(repository, reference, context);
+    return { ...told, manifest: headOf(manifest) };
   }
 
   /** A blob to read; its size in bytes is known, its bytes may still be arriving. */
@@ -143,7 +157,7 @@ export class Registry {
     }
     this.refuseKnownNo(repository, digest, 'MANIFEST_UNKNOWN');
     const { pulled, found } = await this.fetch(
-      () => this.pull(repository, digest, context),
+      () => this.pull({ kind: 'manifest', repository, reference: digest }, context),
       // A puller in this process has put it there.
       async () => this.facts.manifest(repository, digest) ?? this.ports.catalog.findManifest(repository, digest),
     );
@@ -166,7 +180,7 @@ export class Registry {
     if (trouble) return servedOnError(held.manifest, trouble);
     const asked = Date.now();
     const fetch = this.fetch(
-      () => this.pull(repository, tag, context, held === undefined),
+      () => this.pull({ kind: 'manifest', repository, reference: tag }, context, held === undefined),
       () => this.findTag(repository, tag, Date.now() - asked),
     );
     try {
@@ -182,6 +196,23 @@ export class Registry {
       this.facts.addTrouble(repository, tag, failure.toRecord());
       return servedOnError(held.manifest, failure);
     }
+  }
+
+  private async resolve(repository: Repository, tag: string, context: RequestContext): Promise<ServedHead> {
+    this.refuseKnownNo(repository, tag, 'MANIFEST_UNKNOWN');
+    const known = this.facts.head(repository, tag);
+    if (known && this.freshness(repository, tag, known.age) === 'fresh') return { manifest: known.head, origin: 'hit' };
+    const asked = performance.now();
+    const { pulled, found } = await this.fetch(
+      () => this.pull({ kind: 'tag', repository, reference: tag }, context),
+      async () => {
+        const told = this.facts.head(repository, tag);
+        if (told && told.age <= performance.now() - asked) return told.head;
+        const held = await this.findTag(repository, tag);
+        return held && headOf(held.manifest);
+      },
+    );
+    return { manifest: found, ...pulled };
   }
 
   /** Pulls, and finds what was pulled; again when it was pruned in between. */
@@ -229,12 +260,12 @@ export class Registry {
   }
 
   private async pull(
-    repository: Repository,
-    reference: string,
+    target: Extract<PullRequest['target'], { reference: string }>,
     context: RequestContext,
     unknown = false,
   ): Promise<Pick<ServedManifest, 'origin' | 'source'>> {
-    const wanted = this.request({ kind: 'manifest', repository, reference }, 'client', context);
+    const { repository, reference } = target;
+    const wanted = this.request(target, 'client', context);
     const request = unknown ? { ...wanted, unknown } : wanted;
     const { shared, source }: Outcome = await this.remembering(repository, reference, () =>
       this.ports.waits.wait(request, { signal: context.signal }),
@@ -263,6 +294,10 @@ export class Registry {
       throw failure;
     }
   }
+}
+
+function headOf({ digest, mediaType, bytes }: ManifestRecord): ManifestHead {
+  return { digest, mediaType, size: bytes.length };
 }
 
 function servedOnError(manifest: ManifestRecord, { message }: FailureRecord): ServedManifest {

@@ -1,5 +1,5 @@
 import { type Descriptor, type Digest, Failure, type FailureReason, type Repository } from '#oci';
-import type { BlobBody, FetchedManifest, Upstream, UpstreamState } from '../port.js';
+import type { BlobBody, FetchedManifest, ManifestHead, Upstream, UpstreamState } from '../port.js';
 
 /** An upstream that is never asked: no socket, no name resolution. Everything that is not there is a 404 that says why. */
 export class ClosedUpstream implements Upstream {
@@ -8,9 +8,9 @@ export class ClosedUpstream implements Upstream {
     private readonly allowed: (host: string) => boolean,
   ) {}
 
-  async headManifest(repository: Repository, reference: string) {
-    const { digest, mediaType, bytes } = await this.getManifest(repository, reference);
-    return { digest, mediaType, size: bytes.length };
+  async headManifest(repository: Repository, reference: string): Promise<ManifestHead> {
+    const fetched = await this.getManifest(repository, reference);
+    return { ...fetched, size: fetched.bytes.length };
   }
 
   async getManifest(_repository: Repository, _reference: string): Promise<FetchedManifest> {
