@@ -59,7 +59,7 @@ describe('parseManifest', () => {
     expect(parse({ artifactType: 'a/b', config: descriptor(1) }).artifactType).toBe('a/b');
     expect(parse({ artifactType: '', config: descriptor(1) }).artifactType).toBe('application/x');
     expect(parse({ artifactType: 'a/b', manifests: [] }, OCI_INDEX).artifactType).toBe('a/b');
-    expect(parse({ config: descriptor(1) }, OCI_INDEX).artifactType).toBeUndefined();
+    expect(parse({ manifests: [descriptor(1)] }, OCI_INDEX).artifactType).toBeUndefined();
   });
 
   it('A47 reads what it can of unknown types', () => {
@@ -81,10 +81,29 @@ describe('parseManifest', () => {
     expect(parse({}, 'application/vnd.acme.thing+json')).toEqual({ kind: 'other', children: [] });
   });
 
-  it('goes by type where a document is image and index at once', () => {
+  it('goes by what a document holds where its type says otherwise', () => {
+    const image = { config: descriptor(1), layers: [descriptor(2)] };
+    const index = { manifests: [descriptor(3)] };
+    for (const type of [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST_LIST, DOCKER_SCHEMA1_SIGNED]) {
+      expect(parse(image, type)).toMatchObject({ kind: 'image', children: [{ kind: 'config' }, { kind: 'layer' }] });
+      expect(parse(index, type)).toMatchObject({ kind: 'index', children: [{ kind: 'manifest' }] });
+      expect(parse({ mediaType: OCI_INDEX, layers: [descriptor(2)] }, type).children).toHaveLength(1);
+    }
+    expect(parse({ mediaType: OCI_INDEX }, OCI_MANIFEST)).toEqual({ kind: 'index', children: [] });
+  });
+
+  it('goes by type, its own before the declared one, where a document is image and index at once', () => {
     const both = { config: descriptor(1), layers: [descriptor(2)], manifests: [descriptor(3)] };
-    expect(parse(both, OCI_MANIFEST).children.map((child) => child.kind)).toEqual(['config', 'layer']);
-    expect(parse(both, OCI_INDEX).children.map((child) => child.kind)).toEqual(['manifest']);
+    const kindsOf = (mediaType: string, declared: string) =>
+      parse({ ...both, mediaType }, declared).children.map((child) => child.kind);
+    for (const declared of [OCI_MANIFEST, OCI_INDEX]) {
+      expect(kindsOf(DOCKER_MANIFEST, declared)).toEqual(['config', 'layer']);
+      expect(kindsOf(DOCKER_MANIFEST_LIST, declared)).toEqual(['manifest']);
+    }
+    for (const says of ['', 'application/json']) {
+      expect(kindsOf(says, OCI_MANIFEST)).toEqual(['config', 'layer']);
+      expect(kindsOf(says, OCI_INDEX)).toEqual(['manifest']);
+    }
   });
 
   it('A48 takes no children from schema 1, which tells no sizes', () => {

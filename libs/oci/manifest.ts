@@ -13,7 +13,10 @@ export interface ManifestChild {
 
 /** What we need to know of a manifest; its bytes stay as they are. */
 export interface ParsedManifest {
-  /** By media type, never by shape: a document that is both is read as one of them only. */
+  /**
+   * By what it holds, since registries mislabel; a document that could be both is read as one of them only, as its own
+   * `mediaType` says, else as the registry does. A type that nobody knows is `other`.
+   */
   readonly kind: 'image' | 'index' | 'schema1' | 'other';
   /** In order, without repetition. Schema 1 has none: its layers carry no size. */
   readonly children: readonly ManifestChild[];
@@ -34,7 +37,7 @@ type Fields = Readonly<Record<string, unknown>>;
  */
 export function parseManifest(bytes: Buffer, mediaType: string): ParsedManifest {
   const manifest = parseJsonObject(bytes);
-  const kind = kindOf(mediaType);
+  const kind = kindOf(manifest, mediaType);
   const subject = isObject(manifest.subject) ? digestField(manifest.subject) : undefined;
   const artifactType = stringField(manifest.artifactType) ?? (kind === 'image' ? configType(manifest) : undefined);
   const annotations = stringMap(manifest.annotations);
@@ -47,7 +50,17 @@ export function parseManifest(bytes: Buffer, mediaType: string): ParsedManifest 
   };
 }
 
-function kindOf(mediaType: string): ParsedManifest['kind'] {
+function kindOf(manifest: Fields, mediaType: string): ParsedManifest['kind'] {
+  const declared = kindOfType(mediaType);
+  if (declared === 'other') return declared;
+  const image = isObject(manifest.config) || Array.isArray(manifest.layers);
+  const index = Array.isArray(manifest.manifests);
+  if (image !== index) return image ? 'image' : 'index';
+  const own = kindOfType(stringField(manifest.mediaType) ?? '');
+  return own === 'other' ? declared : own;
+}
+
+function kindOfType(mediaType: string): ParsedManifest['kind'] {
   if (isImageType(mediaType)) return 'image';
   if (isIndexType(mediaType)) return 'index';
   return isSchema1Type(mediaType) ? 'schema1' : 'other';

@@ -1,7 +1,8 @@
 import { Deferred } from '#async';
 import { digestOfBody, get } from '../support/client.js';
+import { eventually } from '../support/eventually.js';
 import { type Installation, install, stacks } from '../support/servers.js';
-import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.js';
+import { type FakeUpstream, MEDIA_TYPES, startFakeUpstream } from '../support/upstream/index.js';
 
 jest.setTimeout(240_000);
 
@@ -80,6 +81,17 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
         expect([head.status, head.headers['content-length'], head.body.length]).toEqual([200, String(size), 0]);
       }
     }
+  });
+
+  it('A41: a manifest under the wrong type is served as it came, and its parts are fetched ahead all the same', async () => {
+    const { root, images } = upstream.addImage({ repository: 'mislabelled', tag: 'v1' });
+    upstream.faults.add({ path: /mislabelled\/manifests/, contentType: MEDIA_TYPES.oci.index });
+    const answer = await get(base + path('mislabelled', 'manifests/v1'));
+    expect([answer.headers['content-type'], answer.body.equals(root.bytes)]).toEqual([MEDIA_TYPES.oci.index, true]);
+    await eventually(async () => {
+      for (const { digest } of [images[0]!.config, ...images[0]!.layers])
+        expect(upstream.requests.count({ path: new RegExp(`mislabelled/blobs/${digest}`) })).toBe(1);
+    });
   });
 
   it('C65: needs no upstream for what is cached, not even after a restart', async () => {
