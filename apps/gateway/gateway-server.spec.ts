@@ -49,6 +49,37 @@ describe('plain', () => {
   });
 });
 
+const IMPATIENT = { headersTimeout: 200, connectionsCheckingInterval: 20 };
+
+/** Headers that never end, and a body that takes many times as long as headers may. */
+async function slowness(open: () => Promise<RawConnection>, answers: ServerResponse[]): Promise<void> {
+  const whole = await open();
+  whole.send('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n');
+  await eventually(async () => expect(answers).toHaveLength(1));
+  answers[0]!.writeHead(200, ['content-length', '8']).write('half');
+  for (let n = 0; n < 3; n++) {
+    const slow = await open();
+    slow.send('GET /v2/ HTTP/1.1\r\nX: ');
+    expect((await slow.closed()).toString('latin1')).toMatch(/^$|^HTTP\/1\.1 4\d\d /);
+  }
+  answers[0]!.end('half');
+  expect((await whole.answer()).body.toString()).toBe('halfhalf');
+  whole.close();
+}
+
+it('A118: headers that never end are cut, and a body may take as long as it takes', async () => {
+  const answers: ServerResponse[] = [];
+  const server = new GatewayServer(
+    { handle: (_, res) => void answers.push(res) } as PullApi,
+    log,
+    undefined,
+    IMPATIENT,
+  );
+  const url = `http://127.0.0.1:${await server.listen(0, '127.0.0.1')}`;
+  await slowness(() => RawConnection.open(url), answers);
+  await server.stop(100);
+});
+
 describe('bytes that are no HTTP behind a request', () => {
   let answers: ServerResponse[];
   const held = new GatewayServer({ handle: (_, res) => void answers.push(res) } as PullApi, log);
@@ -100,8 +131,12 @@ describe('TLS', () => {
   };
   let server: GatewayServer;
   let port: number;
-  const start = async (of: PullApi, options: { ca?: string; verify?: boolean } = {}) => {
-    server = new GatewayServer(of, log, { ...paths(), verify: false, lookMs: 20, ...options });
+  const start = async (
+    of: PullApi,
+    options: { ca?: string; verify?: boolean } = {},
+    timeouts: Partial<typeof IMPATIENT> = {},
+  ) => {
+    server = new GatewayServer(of, log, { ...paths(), verify: false, lookMs: 20, ...options }, timeouts);
     port = await server.listen(0, '127.0.0.1');
   };
   beforeEach(() => {
@@ -147,6 +182,13 @@ describe('TLS', () => {
         .end();
     });
     expect(keep).toBe('timeout=130');
+  });
+
+  it('A118: headers that never end are cut here too, and no body is', async () => {
+    const answers: ServerResponse[] = [];
+    await start({ handle: (_, res) => void answers.push(res) } as PullApi, {}, IMPATIENT);
+    const { ca } = certificates;
+    await slowness(() => RawConnection.open(`https://127.0.0.1:${port}`, { ca }), answers);
   });
 
   it('A121: speaks HTTP/2, and a body that fails ends its stream alone', async () => {

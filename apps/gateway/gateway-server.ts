@@ -7,11 +7,12 @@ import type { Log } from '#registry';
 import { type CertificateFiles, readCertificates, watchCertificates } from '#tls';
 import { PullApi } from './pull-api.js';
 
-/** What the pull API needs of HTTP that Node does otherwise (WIRE A76, A117, A118). */
+/** What the pull API needs of HTTP that Node does otherwise (WIRE A76, A117, A118). Milliseconds and bytes. */
 const HTTP = {
   keepAliveTimeout: 130_000,
   headersTimeout: 135_000,
-  // Long downloads have no total time-out; slow header senders are cut by headersTimeout.
+  // Long downloads have no total time-out; slow header senders are cut by headersTimeout, which is looked at now and then.
+  connectionsCheckingInterval: 30_000,
   requestTimeout: 0,
   maxHeaderSize: 96 * 1024,
 };
@@ -77,20 +78,21 @@ export class GatewayServer {
   private stopping = false;
 
   /** Throws Error when certificates cannot be read. */
-  constructor(api: PullApi, log: Log, tls?: TlsOptions) {
+  constructor(api: PullApi, log: Log, tls?: TlsOptions, timeouts: Partial<typeof HTTP> = {}) {
+    const http = { ...HTTP, ...timeouts };
     const listener = (req: IncomingMessage, res: ServerResponse) => {
       if (this.stopping && req.httpVersionMajor === 1) res.setHeader('connection', 'close');
       api.handle(req, res);
     };
     if (tls) {
-      const server = this.secure(tls);
+      const server = this.secure(tls, http);
       // The compatibility API of HTTP/2 is that of HTTP/1 in everything that the pull API does.
       server.on('request', listener as never).on('checkContinue', listener as never);
       this.unwatch = watchCertificates(tls, (certificates) => server.setSecureContext(certificates), log, tls.lookMs);
       this.server = server;
     } else {
       // Whoever asks before sending a body is answered, not invited (WIRE A114).
-      this.server = createServer(HTTP, listener).on('checkContinue', listener);
+      this.server = createServer(http, listener).on('checkContinue', listener);
     }
     this.server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
@@ -122,16 +124,16 @@ export class GatewayServer {
     clearInterval(idle);
   }
 
-  private secure(tls: TlsFiles): Http2SecureServer {
+  private secure(tls: TlsFiles, http: typeof HTTP): Http2SecureServer {
     const server = createSecureServer({
       ...readCertificates(tls),
       requestCert: tls.verify,
       rejectUnauthorized: tls.verify,
       allowHTTP1: true,
-      settings: { maxHeaderListSize: HTTP.maxHeaderSize },
+      settings: { maxHeaderListSize: http.maxHeaderSize },
     });
     // Not options of this server, but what its HTTP/1 half reads.
-    Object.assign(server, HTTP);
+    Object.assign(server, http);
     return server.on('session', (session: ServerHttp2Session) => {
       this.sessions.add(session);
       session.once('close', () => this.sessions.delete(session));

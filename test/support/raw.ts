@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 
 /** One answer as its bytes say it. */
 export interface RawAnswer {
@@ -32,11 +33,13 @@ export class RawConnection {
     socket.on('error', () => {});
   }
 
-  static async open(url: string): Promise<RawConnection> {
-    const { hostname, port } = new URL(url);
-    const socket = connect(Number(port), hostname);
+  /** With TLS for a URL that says so; `tls`: what else is said there. */
+  static async open(url: string, tls: ConnectionOptions = {}): Promise<RawConnection> {
+    const { protocol, hostname: host, port } = new URL(url);
+    const secure = protocol === 'https:';
+    const socket = secure ? connectTls({ host, port: Number(port), ...tls }) : connect(Number(port), host);
     await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
+      socket.once(secure ? 'secureConnect' : 'connect', resolve);
       socket.once('error', reject);
     });
     return new RawConnection(socket);
