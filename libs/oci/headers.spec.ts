@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { etagMatches, nextPage, parseChallenges, parseLink, parseRetryAfter } from './headers.js';
+import { etagMatches, type Link, nextPage, parseChallenges, parseLink, parseRetryAfter } from './headers.js';
 
 const digest = `sha256:${'a'.repeat(64)}` as const;
 const plain = (values: readonly { params: Readonly<Record<string, string>> }[]) =>
@@ -119,6 +119,29 @@ describe('Link', () => {
     [undefined, undefined],
   ])('B37 takes only last and n of %j', (header, want) => expect(nextPage(header)).toEqual(want));
 
+  it('reads back what it writes, and takes from it only last and n', () => {
+    const part = fc.string().filter((text) => !/[\r\n\u2028\u2029]/.test(text));
+    const link = fc.record({
+      target: fc.webPath().map((path) => path.replaceAll(/[<>]/g, '')),
+      params: fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,9}$/), part, { maxKeys: 3 }),
+    });
+    const next = fc.record({ last: fc.string({ unit: 'grapheme' }), n: fc.nat(10_000) });
+    const written = ({ target, params }: Link) =>
+      [
+        `<${target}>`,
+        ...Object.entries(params).map(([key, text]) => `${key}="${text.replaceAll(/["\\]/g, '\\$&')}"`),
+      ].join('; ');
+    fc.assert(
+      fc.property(fc.array(link, { maxLength: 3 }), next, fc.webUrl(), (links, { last, n }, url) => {
+        const others = links.filter(({ params }) => params.rel === undefined);
+        const target = `${url.split('?')[0]}?n=${n}&last=${encodeURIComponent(last)}`;
+        const all = [...others, { target, params: { rel: 'next' } }];
+        expect(plain(parseLink(all.map(written).join(', ')))).toEqual(plain(all));
+        expect(nextPage(all.map(written).join(', '))).toEqual({ last, n });
+      }),
+    );
+  });
+
   it('keeps targets and parameters', () => {
     expect(plain(parseLink('< /a > ; rel="next";x=1 ,<b>'))).toEqual([
       { target: '/a', params: { rel: 'next', x: '1' } },
@@ -171,6 +194,19 @@ describe('A57 If-None-Match', () => {
     `"sha256:${'b'.repeat(64)}"`,
     `"x${digest}"`,
   ])('%s does not', (header) => expect(etagMatches(header, digest)).toBe(false));
+
+  it('matches exactly the lists that hold it', () => {
+    const hex = fc.array(fc.constantFrom(...'0123456789abcdef'), { minLength: 64, maxLength: 64 });
+    const other = hex.map((digits) => `sha256:${digits.join('')}`).filter((each) => each !== digest);
+    const spelled = (each: string) => fc.constantFrom(`"${each}"`, `W/"${each}"`, each);
+    const others = fc.array(other.chain(spelled), { maxLength: 5 });
+    fc.assert(
+      fc.property(others, others, spelled(digest), fc.constantFrom(',', ', ', ' ,\t'), (before, after, mine, comma) => {
+        expect(etagMatches([...before, mine, ...after].join(comma), digest)).toBe(true);
+        expect(etagMatches([...before, ...after].join(comma), digest)).toBe(false);
+      }),
+    );
+  });
 });
 
 describe('any header', () => {

@@ -193,6 +193,21 @@ describe('parseManifest', () => {
     expect(secret.message).not.toContain('s3cret');
   });
 
+  it('gives the parts of an image or an index once each and in order, under any of their types', () => {
+    const numbers = fc.array(fc.nat(20), { maxLength: 30 });
+    const types = fc.constantFrom(OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST);
+    fc.assert(
+      fc.property(numbers, fc.boolean(), types, types, (sizes, index, own, declared) => {
+        const parts = sizes.map((n) => descriptor(n));
+        const held = index ? { manifests: parts } : { layers: parts };
+        const { kind, children } = parse({ mediaType: own, ...held }, declared);
+        expect(kind).toBe(index ? 'index' : 'image');
+        expect(children.map((child) => child.descriptor.size)).toEqual([...new Set(sizes)]);
+        expect(new Set(children.map((child) => child.kind)).size).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+
   it('throws nothing but failures, whatever the JSON', () => {
     const field = fc.constantFrom(
       'config',

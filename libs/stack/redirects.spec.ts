@@ -23,7 +23,7 @@ describe('redirect', () => {
     ['https://minio.storage.svc', false],
     ['https://minio.storage.svc.cluster.local', false],
     ['https://minio.home.arpa', false],
-  ])('auto with the endpoint %s: %s', (endpoint, expected) => {
+  ])('A92: auto with the endpoint %s: %s', (endpoint, expected) => {
     expect(on('auto', endpoint)).toBe(expected);
   });
 
