@@ -136,7 +136,7 @@ distributedOnly('the death of a process, distributed', () => {
 });
 
 distributedOnly('the order of starting', () => {
-  it('is free: a gateway answers what it can, names what it waits for, and serves when that has come', async () => {
+  it('A4: is free: a gateway answers what it can, names what it waits for, and serves when that has come', async () => {
     const upstream = await startFakeUpstream();
     const system = await install('distributed', [upstream.host]);
     const { postgres, nats, s3 } = system.services;

@@ -131,7 +131,7 @@ describe.each(stacks())('pulls on the %s stack', (name) => {
     for (const digest of digests) expect(upstream.requests.gets(new RegExp(digest))).toBe(1);
   });
 
-  it('first bytes at once: a client reads while the upstream has not sent the rest', async () => {
+  it('A87: first bytes at once: a client reads while the upstream has not sent the rest', async () => {
     const blob = upstream.addBlob('slow', { size: 4 * MiB, seed: 5 });
     const gate = new Deferred();
     upstream.faults.add({ path: /slow/, method: 'GET', stall: { at: 2 * MiB, open: gate.promise } });

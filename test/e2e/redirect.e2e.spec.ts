@@ -1,8 +1,14 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { DocumentCheck } from '../support/api-document.js';
 import { eventually } from '../support/eventually.js';
 import { type RawAnswer, raw } from '../support/raw.js';
 import { type Installation, install } from '../support/servers.js';
+import { programPath } from '../support/services/local.js';
 import {
   type BlobSource,
   bytesSource,
@@ -41,7 +47,7 @@ describe('redirect: always', () => {
     return answer;
   }
 
-  it('A90, A91: sends a GET for a stored blob to the store: one hop, absolute, for 300 s at least', async () => {
+  it('A80, A90, A91: sends a GET for a stored blob to the store: one hop, absolute, for 300 s at least', async () => {
     const answer = await ask(`${path}?ns=${upstream.host}`);
     expect(answer.status).toBe(307);
     const link = new URL(answer.header('location')!);
@@ -49,6 +55,26 @@ describe('redirect: always', () => {
     const body = await fetch(link, { redirect: 'error' });
     const bytes = Buffer.from(await body.arrayBuffer());
     expect([body.status, `sha256:${createHash('sha256').update(bytes).digest('hex')}`]).toEqual([200, large.digest]);
+  });
+
+  it('A92: a Go client that has credentials for us follows, and does not take them along', async () => {
+    const { host } = new URL(system.gateways[0]!.url);
+    const directory = mkdtempSync(join(tmpdir(), 'ociregistry-crane-'));
+    const auths = { [host]: { auth: Buffer.from('user:password').toString('base64') } };
+    writeFileSync(join(directory, 'config.json'), JSON.stringify({ auths }));
+    const crane = await programPath('crane');
+    const args = ['blob', '--insecure', `${host}/team/app@${large.digest}`];
+    const options = {
+      env: { ...process.env, DOCKER_CONFIG: directory },
+      encoding: 'buffer',
+      maxBuffer: 1 << 20,
+    } as const;
+    try {
+      const { stdout } = await promisify(execFile)(crane, args, options);
+      expect(stdout.equals(bytesOf(large))).toBe(true);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('A91: the store answers ranges', async () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Deferred } from '#async';
 import { type Answer, digestOfBody, get } from '../support/client.js';
+import { eventually } from '../support/eventually.js';
 import { readAll } from '../support/readers.js';
 import { type Installation, install, stacks } from '../support/servers.js';
 import { type BlobSource, bytesOf } from '../support/upstream/blobs.js';
@@ -12,9 +13,10 @@ const MiB = 2 ** 20;
 /** Far above what a process needs: it must not grow with the clients. */
 const MOST_MEMORY = 1024 * MiB;
 
-/** Peak resident memory of a process, in bytes. */
-function peakMemory(pid: number): number {
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024;
+/** Resident memory of a process, in bytes: its peak (`VmHWM`), or what it holds now (`VmRSS`). */
+function memory(pid: number, field: 'VmHWM' | 'VmRSS'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)![1]) * 1024;
 }
 
 describe.each(stacks())('running transfers on the %s stack', (name) => {
@@ -58,7 +60,7 @@ describe.each(stacks())('running transfers on the %s stack', (name) => {
     );
     expect(all).toMatchObject({ right: 1000, wrong: 0, cut: 0, refused: 0, statuses: {} });
     expectOneFetch(cold);
-    for (const { pid } of processes()) expect(peakMemory(pid)).toBeLessThan(MOST_MEMORY);
+    for (const { pid } of processes()) expect(memory(pid, 'VmHWM')).toBeLessThan(MOST_MEMORY);
   });
 
   it('C46: the first client leaves, and the transfer goes on for the others', async () => {
@@ -87,6 +89,31 @@ describe.each(stacks())('running transfers on the %s stack', (name) => {
     for (const answer of await Promise.all(fast)) right(answer, cold);
     right(await slow, cold);
     expectOneFetch(cold);
+  });
+
+  it('A122: forty clients at a crawl on what is stored hold nobody up and cost no memory', async () => {
+    const stored = blob(32 * MiB);
+    right(await get(url(stored.digest)), stored);
+    const gateway = system.gateways[0]!;
+    const before = memory(gateway.pid, 'VmRSS');
+    const go = new Deferred();
+    let begun = 0;
+    const slow = Array.from({ length: 40 }, () => {
+      let first = true;
+      return get(url(stored.digest), {
+        pause: go.promise,
+        onChunk: () => {
+          if (first) begun++;
+          first = false;
+        },
+      });
+    });
+    await eventually(async () => expect(begun).toBe(slow.length));
+    for (let n = 0; n < 3; n++) right(await get(url(stored.digest)), stored);
+    // All of their bodies are 1.25 GiB.
+    expect(memory(gateway.pid, 'VmRSS') - before).toBeLessThan(256 * MiB);
+    go.resolve();
+    for (const answer of await Promise.all(slow)) right(answer, stored);
   });
 
   it('A72: a bounded range of a cold blob does not wait for the whole of it', async () => {

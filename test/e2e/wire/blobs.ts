@@ -73,6 +73,46 @@ export function blobs(wire: Wire): void {
       expect([answer.header('content-encoding'), answer.body.equals(bytesOf(layer))]).toEqual([undefined, true]);
     });
 
+    it('A85: one blob that is asked for many times at once is fetched once', async () => {
+      const layer = blob('twice', 50_000, 44);
+      const doubled = made(MEDIA_TYPES.oci.manifest, {
+        schemaVersion: 2,
+        config: {},
+        layers: [layer, layer].map(({ digest, size }) => ({ mediaType: 'a/b', digest, size })),
+      });
+      wire.upstream.content.addManifest('twice', doubled, 'v1');
+      expect((await ask('/v2/twice/manifests/v1')).body.equals(doubled.bytes)).toBe(true);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => ask(`/v2/twice/blobs/${layer.digest}`)));
+      for (const answer of answers) expect(answer.body.equals(bytesOf(layer))).toBe(true);
+      expect(wire.upstream.requests.gets(/twice\/blobs/)).toBe(1);
+    });
+
+    it('A89: bytes come from here and nobody is sent elsewhere, cold and warm', async () => {
+      const { digest } = blob('here', 100_000, 45);
+      for (const [headers, method, status] of [
+        [['Range: bytes=5-9'], 'GET', 206],
+        [[], 'GET', 200],
+        [[], 'HEAD', 200],
+        [['Range: bytes=5-9'], 'GET', 206],
+        [[], 'GET', 200],
+      ] as const) {
+        const answer = await ask(`/v2/here/blobs/${digest}`, headers, method);
+        expect([answer.status, answer.header('location')]).toEqual([status, undefined]);
+      }
+    });
+
+    it('A70: the total of every range is a number, cold, while it arrives and when it is here', async () => {
+      const source = blob('totals', 300_000, 46);
+      wire.upstream.faults.add({ path: /totals/, noLength: true });
+      for (const range of ['bytes=0-9', 'bytes=299990-', 'bytes=-10', 'bytes=0-9']) {
+        const answer = await ask(`/v2/totals/blobs/${source.digest}`, [`Range: ${range}`]);
+        expect([answer.status, answer.header('content-range')]).toEqual([
+          206,
+          expect.stringMatching(/^bytes \d+-\d+\/300000$/),
+        ]);
+      }
+    });
+
     it('A81: nothing is 200 with length 0, and every range of it 416', async () => {
       const { digest } = wire.upstream.addBlob('empty', Buffer.alloc(0));
       for (let round = 0; round < 2; round++) {

@@ -83,7 +83,7 @@ export function connections(wire: Wire): void {
       kept.close();
     });
 
-    it('C76: connections that were idle for longer than Node keeps them are used again without a reset', async () => {
+    it('A117, C76: connections that were idle for longer than Node keeps them are used again without a reset', async () => {
       const { root } = image('idle');
       const connections = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(wire.base)));
       const request = 'GET /v2/idle/manifests/v1 HTTP/1.1\r\nHost: x\r\n\r\n';
