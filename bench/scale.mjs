@@ -35,10 +35,10 @@ export const scale = {
         ...[index, manifest, config, ...layers].map(({ path }) => `GET ${path}?ns=${host}`),
       ]);
       for (const object of content.objects) await fetchObject(ours, object, `?ns=${host}`);
-      const walk = async (name) => {
+      const walk = async (name, more = () => false) => {
         await replay(ours, { groups, clients: CLIENTS, seconds: settings.warmUpSeconds });
         const rounds = [];
-        for (let round = 0; round < settings.rounds; round++) {
+        for (let round = 0; round < settings.rounds || more(); round++) {
           const load = (server) => replay(server, { groups, clients: CLIENTS, seconds: settings.seconds });
           const result = { round, catalog: name, ...(await measure(ours, load)) };
           if (result.errors > 0) throw new Error(`${result.errors} failed requests (${result.reason})`);
@@ -53,12 +53,11 @@ export const scale = {
       const full = await walk('full');
       const operator = await ask(admin, say);
       let going = true;
-      const asked = (async () => {
-        while (going) await ask(admin, () => {}, 1);
-      })();
-      const busy = await walk('full, while an operator asks');
-      going = false;
-      await asked;
+      const asked = ask(admin, say).finally(() => {
+        going = false;
+      });
+      const busy = await walk('full, while an operator asks', () => going);
+      const meanwhile = await asked;
       const line = (rounds) => ({
         catalog: rounds[0].catalog,
         'req/s': Math.round(median(rounds.map((r) => r.requests / r.seconds))),
@@ -74,6 +73,7 @@ export const scale = {
             rounds: [...empty, ...full, ...busy],
           },
           { name: 'questions to the full catalog', summary: operator, rounds: [], rows },
+          { name: `the same while ${CLIENTS} clients walk`, summary: meanwhile, rounds: [] },
         ],
         configs: { more },
       };
@@ -85,8 +85,8 @@ export const scale = {
   },
 };
 
-/** Every question `times` times; a plan once, as it may take a minute. */
-async function ask(admin, say, times = ASKED) {
+/** Every question many times; a plan once, as it may take a minute. */
+async function ask(admin, say) {
   const questions = {
     stats: () => fetch(`${admin}/stats`),
     'images, first page': () => fetch(`${admin}/images`),
@@ -102,7 +102,7 @@ async function ask(admin, say, times = ASKED) {
   for (const [name, question] of Object.entries(questions)) {
     const seconds = [];
     let planned;
-    for (let n = 0; n < (name.startsWith('prune') ? 1 : times); n++) {
+    for (let n = 0; n < (name.startsWith('prune') ? 1 : ASKED); n++) {
       const begun = performance.now();
       const answer = await question();
       const body = await answer.json();

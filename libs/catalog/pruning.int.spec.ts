@@ -219,6 +219,26 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('pruning on PostgreSQ
     expect(await goes(0, { keep: ['s/'] })).toEqual([[], 0, 2000]);
   });
 
+  it('looks further for a budget when all that was used least is kept', async () => {
+    // More than it looks at first.
+    await sql.query(`
+      WITH r AS (INSERT INTO repositories (upstream, path) VALUES ('docker.io', 'kept') RETURNING id),
+        m AS (INSERT INTO manifests (digest, media_type, size, bytes)
+          SELECT sha256(n::text::bytea), '', 1, '' FROM generate_series(1, 12000) n RETURNING id)
+      INSERT INTO repository_manifests (repository_id, manifest_id, stored_at, last_access)
+      SELECT r.id, m.id, now(), now() - interval '30 days' + m.id * interval '1 second' FROM r, m`);
+    await stored('s/old', 'old', [layer('y', 200)], ['v1']);
+    await stored('s/new', 'new', [layer('z', 300)], ['v1']);
+    await aged('s/old', 'old', 2);
+    await aged('s/new', 'new', 1);
+    const { id, planned } = await plan({ toSize: 400 }, { keep: ['/kept'] });
+    expect(planned).toMatchObject({ images: 1, blobs: 1, above: 0, protected: 12000 });
+    expect((await catalog.pruning.items(id, 10)).items).toEqual([
+      expect.objectContaining({ repository: repo('s/old') }),
+    ]);
+    expect((await plan({ toSize: 0 }, { keep: ['/kept', 'new'] })).planned).toMatchObject({ blobs: 1, above: 300 });
+  });
+
   it('refuses an expression that is none, and stops the matching after a time', async () => {
     await stored('x/a', 'a', [], ['v1']);
     await expect(plan({ patterns: ['('] })).rejects.toMatchObject({ name: 'InvalidPattern' });

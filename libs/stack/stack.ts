@@ -194,10 +194,12 @@ async function openCatalog(
   let { url } = config.metadata;
   // A database of our own has no other users; one that was given may have.
   const alone = !url;
+  let demote: ((pid: number) => void) | undefined;
   if (!url) {
     const postgres = await startEmbeddedPostgres({ dataDir: join(config.dataDir, 'postgres'), log });
     closers.push(() => postgres.stop());
     url = postgres.url;
+    demote = postgres.demote;
   }
   const applied = await migrate({ url });
   if (applied.length > 0) log.info({ migrations: applied }, 'database schema brought up to date');
@@ -205,6 +207,7 @@ async function openCatalog(
     url,
     preparedStatements: !config.metadata.pooler,
     alone,
+    ...(demote ? { demote } : {}),
     applicationName: `ociregistry ${role}`,
     onConnectionLost: (error) => log.warn({ error: error.message }, 'an idle database connection was lost'),
   });

@@ -12,7 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { transformFileSync } from '@swc/core';
@@ -144,6 +144,23 @@ describe('the private PostgreSQL of a standalone server', () => {
     expect(second.url).toBe(first.url);
     expect(await migrate({ url: second.url })).toEqual([]);
     expect(await ask(second.url, 'SELECT size FROM blobs')).toEqual({ size: '3' });
+  });
+
+  it('gives a session that plans less of the processor, and nobody else that session', async () => {
+    withData();
+    const postgres = await start();
+    await migrate({ url: postgres.url });
+    const sessions: { pid: number; priority: number }[] = [];
+    const demote = (pid: number) => {
+      postgres.demote(pid);
+      sessions.push({ pid, priority: getPriority(pid) });
+    };
+    const catalog = await connectCatalog({ url: postgres.url, demote });
+    await catalog.pruning.plan({}, { servedWithin: 0, keep: [], pins: [] }, 'request');
+    expect(sessions).toEqual([{ pid: expect.any(Number), priority: 10 }]);
+    await until(() => startOf(sessions[0]!.pid) === undefined);
+    expect(await catalog.counts()).toMatchObject({ blobs: 0 });
+    await catalog.close();
   });
 
   it('lets in nobody without the password, which only we can read', async () => {

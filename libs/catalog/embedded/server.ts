@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { backoff, sleep } from '#async';
@@ -10,6 +11,8 @@ import { type EmbeddedLog, type Postmaster, startPostmaster, stopOrphan } from '
 export interface EmbeddedPostgres {
   /** For the `url` of `connectCatalog` and `migrate`; the same over restarts of the server. Holds the password. */
   readonly url: string;
+  /** For `ConnectionOptions.demote`: the session with this process id gets a tenth of the processor while others want it. */
+  demote(pid: number): void;
   /** Ends sessions, writes everything, and waits for the end of the server. May be called more than once. */
   stop(): Promise<void>;
 }
@@ -56,6 +59,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     let stopping: Promise<void> | undefined;
     return {
       url: url(DATABASE),
+      demote: (pid) => {
+        try {
+          setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+        } catch (error) {
+          log.debug({ error: String(error) }, 'cannot lower the priority of a session');
+        }
+      },
       stop: () => {
         stopping ??= stop().finally(unlock);
         return stopping;

@@ -22,13 +22,19 @@ export interface ConnectionOptions {
   readonly statementTimeout?: number;
   /** What PostgreSQL shows in pg_stat_activity. Default `ociregistry`. */
   readonly applicationName?: string;
+  /**
+   * Lowers the priority of the session with this process id for good; for a database that shares its machine with us. Sessions
+   * that read whole tables are, and are not used again.
+   */
+  readonly demote?: (pid: number) => void;
   /** A connection that was not in use broke. Only worth a log line: the next query gets a new one. */
   readonly onConnectionLost?: (error: Error) => void;
 }
 
 /** Prepared lookups are of single keys: whatever the tables' size when they are planned, an index is right. */
 const PLANS = '-c enable_seqscan=off';
-const FOR_MANY_ROWS = `SET LOCAL enable_seqscan = on; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'`;
+/** Hashes spill to disk before a plan of a million images takes more than some hundred megabytes. */
+const FOR_MANY_ROWS = `SET LOCAL enable_seqscan = on; SET LOCAL jit = off; SET LOCAL work_mem = '48MB'; SET LOCAL hash_mem_multiplier = 1`;
 const STATEMENT_MS = 10_000;
 const MAX_WAITING = 2_000;
 const MAX_TRIES = 5;
@@ -44,6 +50,7 @@ export type Run = <Row = any>(
 export class Connection {
   private readonly pgPool: Pool;
   private readonly prepared: boolean;
+  private readonly demote: ((pid: number) => void) | undefined;
   private closing?: Promise<void>;
 
   /** Milliseconds of one statement. */
@@ -56,6 +63,7 @@ export class Connection {
     this.statementTimeout = options.statementTimeout ?? STATEMENT_MS;
     this.pgPool = (dataSource.driver as unknown as { master: Pool }).master;
     this.prepared = options.preparedStatements ?? true;
+    this.demote = options.demote;
   }
 
   static async open(options: ConnectionOptions): Promise<Connection> {
@@ -105,9 +113,11 @@ export class Connection {
 
   /**
    * Several statements as one transaction, each within `timeout` ms, planned for reading many rows. Run again as a whole
-   * when it met another. Nothing outlives it in the session, so that a pooler in transaction mode is fine.
+   * when it met another. Nothing outlives it in the session, so that a pooler in transaction mode is fine. `patient`: whoever
+   * serves clients on the same machine comes first.
    */
-  async transaction<T>(timeout: number, work: (run: Run) => Promise<T>): Promise<T> {
+  async transaction<T>(timeout: number, work: (run: Run) => Promise<T>, patient = false): Promise<T> {
+    const demote = patient ? this.demote : undefined;
     for (let tries = 1; ; tries++) {
       const client = await this.pgPool.connect().catch((error: unknown) => {
         throw catalogFailure(error);
@@ -115,9 +125,10 @@ export class Connection {
       // The client's own time-out is of the connection's statements.
       const ask = (text: string, values: readonly unknown[] = []) =>
         client.query({ text, values: values as unknown[], query_timeout: timeout + 1_000 } as QueryConfig);
-      let broken: Error | undefined;
+      let broken: Error | boolean = demote !== undefined;
       try {
         await ask('BEGIN');
+        if (demote) demote((await ask('SELECT pg_backend_pid() AS pid')).rows[0].pid);
         await ask(`SET LOCAL statement_timeout = ${Math.ceil(timeout)}`);
         await ask(FOR_MANY_ROWS);
         const result = await work(async (statement, values = []) => {

@@ -22,14 +22,14 @@ export class Planner {
     private readonly run: Run,
     private readonly rule: PruneRule,
     private readonly protection: PruneProtection,
+    /** Milliseconds of a statement that matches expressions, and of any other. */
+    private readonly limits: { readonly matching: number; readonly reading: number },
   ) {}
 
   /** Leaves the items in `prune_candidate`. */
   async plan(): Promise<PrunePlan> {
-    const shielded = await this.candidates();
     const { toSize } = this.rule;
-    if (toSize === undefined) await this.measure();
-    const above = toSize === undefined ? undefined : await this.fit(toSize);
+    const { shielded, above } = toSize === undefined ? await this.all() : await this.fit(toSize);
     const row = await this.one(COUNTS);
     const number = (name: string) => Number(row[name]);
     return {
@@ -44,8 +44,14 @@ export class Planner {
     };
   }
 
-  /** How many images are protected. */
-  private async candidates(): Promise<number> {
+  private async all(): Promise<{ shielded: number; above?: number }> {
+    const shielded = await this.candidates();
+    await this.measure();
+    return { shielded };
+  }
+
+  /** Of what was used last at `until` or before, everything by default. How many images of it are protected. */
+  private async candidates(until?: string): Promise<number> {
     const { accessedBefore, storedBefore, patterns, count } = this.rule;
     const { servedWithin, keep, pins } = this.protection;
     const values: unknown[] = [];
@@ -58,9 +64,13 @@ export class Planner {
       pins.map(({ expression, pin }) => `WHEN ${reference} ~ ${value(expression)}::text THEN ${pin}`).join(' ');
     const pinned = pins.some(({ pin }) => pin) ? `CASE ${cases('reference')} ELSE false END` : 'false';
     const conditions = [
+      ...(until === undefined ? [] : [`h.last_access <= ${value(until)}::timestamptz`]),
       ...(accessedBefore ? [`h.last_access < ${value(accessedBefore.toISOString())}::timestamptz`] : []),
       ...(storedBefore ? [`h.stored_at < ${value(storedBefore.toISOString())}::timestamptz`] : []),
     ];
+    await this.do('DROP TABLE IF EXISTS prune_candidate');
+    const matching = patterns !== undefined || keep.length > 0 || pins.length > 0;
+    if (matching) await this.do(`SET LOCAL statement_timeout = ${this.limits.matching}`);
     await this.do(
       `
 CREATE TEMP TABLE prune_candidate ON COMMIT DROP AS
@@ -110,6 +120,7 @@ FROM (
 ) i`,
       values,
     );
+    if (matching) await this.do(`SET LOCAL statement_timeout = ${this.limits.reading}`);
     const { shielded } = await this.one('SELECT count(*) FILTER (WHERE NOT goes) AS shielded FROM prune_candidate');
     await this.do('DELETE FROM prune_candidate WHERE NOT goes OR rank > coalesce($1::bigint, rank)', [count ?? null]);
     await this.do('CREATE INDEX ON prune_candidate (repository_id, manifest_id)');
@@ -117,10 +128,10 @@ FROM (
     return Number(shielded);
   }
 
-  /** What the candidates up to `rank` take with them. */
-  private async measure(rank?: number): Promise<void> {
+  /** What the candidates take with them. */
+  private async measure(): Promise<void> {
     await this.do('DROP TABLE IF EXISTS prune_doomed, prune_pair, prune_freed');
-    await this.do(DOOMED, [rank ?? null]);
+    await this.do(DOOMED);
     await this.do('CREATE UNIQUE INDEX ON prune_doomed (repository_id, manifest_id)');
     await this.do('ANALYZE prune_doomed');
     for (let depth = 0; depth < DEPTH; depth++) {
@@ -129,36 +140,45 @@ FROM (
     await this.do(PAIRS);
     await this.do('ANALYZE prune_pair');
     await this.do(FREED, [this.protection.servedWithin]);
+    await this.do('ANALYZE prune_freed');
   }
 
-  /** Leaves only the candidates that a budget of `bytes` needs gone. Bytes by which it is missed all the same. */
-  private async fit(bytes: number): Promise<number> {
+  /**
+   * Leaves only the candidates that a budget of `bytes` needs gone, looking at no more of the least recently used than it takes
+   * to find them. `above`: bytes by which it is missed all the same.
+   */
+  private async fit(bytes: number): Promise<{ shielded: number; above: number }> {
     const { all } = await this.one('SELECT coalesce(sum(size), 0) AS all FROM blobs');
-    const { most } = await this.one('SELECT coalesce(max(rank), 0) AS most FROM prune_candidate');
     const surplus = Number(all) - bytes;
     if (surplus <= 0) {
-      await this.do('DELETE FROM prune_candidate');
+      await this.candidates('-infinity');
       await this.measure();
-      return 0;
+      return { shielded: 0, above: 0 };
     }
-    let cut: number | undefined;
-    let freed = 0;
+    const { held } = await this.one('SELECT count(*) AS held FROM repository_manifests');
     // As many as would do if all had the same size and shared nothing, and some more.
-    const guess = Math.ceil((Number(most) * surplus * MARGIN) / Number(all));
-    for (let look = Math.max(guess, FIRST_LOOK); cut === undefined; look *= 4) {
-      await this.measure(look);
-      const row = await this.one(CUT, [surplus, look]);
-      freed = Number(row.freed);
-      if (row.rank !== null) cut = Number(row.rank);
-      else if (look >= Number(most)) cut = Number(most);
+    const guess = Math.ceil((Number(held) * surplus * MARGIN) / Number(all));
+    for (let look = Math.max(guess, FIRST_LOOK); ; look *= 4) {
+      const { until } = await this.one(LAST_OF, [look, this.rule.accessedBefore?.toISOString() ?? 'infinity']);
+      const shielded = await this.candidates(until ?? undefined);
+      await this.measure();
+      const { rank, freed } = await this.one(CUT, [surplus]);
+      if (!rank && until) continue;
+      await this.keepUseful(rank ?? undefined);
+      return { shielded, above: Math.max(0, surplus - Number(freed)) };
     }
-    for (const table of ['prune_candidate', 'prune_doomed', 'prune_pair', 'prune_freed'])
-      await this.do(`DELETE FROM ${table} WHERE rank > $1`, [cut]);
-    // An image that frees nothing by going may as well stay: all of it is needed by others, too.
+  }
+
+  /** Of the candidates up to `rank`. An image that frees nothing by going may as well stay: all of it is needed by others, too. */
+  private async keepUseful(rank?: string): Promise<void> {
+    if (rank)
+      for (const table of ['prune_candidate', 'prune_doomed', 'prune_pair', 'prune_freed'])
+        await this.do(`DELETE FROM ${table} WHERE rank > $1`, [rank]);
+    await this.do(USEFUL_BY_RANK);
+    await this.do('ANALYZE prune_doomed');
     await this.do(USEFUL);
     for (let depth = 0; depth < DEPTH; depth++) if ((await this.do(USEFUL_ABOVE)) === 0) break;
     if ((await this.do(ONLY_USEFUL)) > 0) await this.measure();
-    return Math.max(0, surplus - freed);
   }
 
   private async do(text: string, values: readonly unknown[] = []): Promise<number> {
@@ -178,12 +198,17 @@ const namedBySurvivor = (repository: string, digest: string) => `EXISTS (
     WHERE pe.child = ${digest} AND pe.kind = 'manifest' AND NOT EXISTS (
       SELECT FROM prune_doomed y WHERE y.repository_id = p.repository_id AND y.manifest_id = p.manifest_id))`;
 
-/** Images that no index names; those that one names go with it. $1 the highest rank, or null. */
+/** $1 manifests looked at, $2 the end. When the next one was used, if there is one. */
+const LAST_OF = `
+SELECT last_access::text AS until FROM repository_manifests WHERE last_access < $2::timestamptz
+ORDER BY last_access OFFSET $1::bigint LIMIT 1`;
+
+/** Images that no index names; those that one names go with it. */
 const DOOMED = `
 CREATE TEMP TABLE prune_doomed ON COMMIT DROP AS
 SELECT c.repository_id, c.manifest_id, c.rank, false AS useful
 FROM prune_candidate c JOIN manifests m ON m.id = c.manifest_id
-WHERE c.whole AND c.rank <= coalesce($1::bigint, c.rank) AND NOT EXISTS (
+WHERE c.whole AND NOT EXISTS (
   SELECT FROM edges e JOIN repository_manifests p ON p.repository_id = c.repository_id AND p.manifest_id = e.parent_id
   WHERE e.child = m.digest AND e.kind = 'manifest')`;
 
@@ -224,18 +249,25 @@ LEFT JOIN prune_pair p ON p.repository_id = h.repository_id AND p.child = b.dige
 GROUP BY b.id, b.digest, b.size
 HAVING bool_and(p.rank IS NOT NULL)`;
 
-/** $1 bytes that must go, $2 the highest rank that was looked at. The rank with which they are gone, and the bytes gone by then. */
+/** $1 bytes that must go. The rank with which they are gone, and the bytes gone by then. */
 const CUT = `
 WITH step AS (
-  SELECT rank, sum(sum(size)) OVER (ORDER BY rank) AS freed FROM prune_freed WHERE rank <= $2 GROUP BY rank
+  SELECT rank, sum(sum(size)) OVER (ORDER BY rank) AS freed FROM prune_freed GROUP BY rank
 )
 SELECT min(rank) FILTER (WHERE freed >= $1::bigint) AS rank,
   coalesce(min(freed) FILTER (WHERE freed >= $1::bigint), max(freed), 0) AS freed
 FROM step`;
 
+/** Of most images the rank tells it, which is much less to read than what all of them name. */
+const USEFUL_BY_RANK = `
+UPDATE prune_doomed d SET useful = true
+FROM (SELECT rank FROM prune_doomed GROUP BY rank HAVING count(*) = 1) alone
+WHERE alone.rank = d.rank AND d.rank IN (SELECT f.rank FROM prune_freed f)`;
+
 const USEFUL = `
 UPDATE prune_doomed d SET useful = true
-WHERE EXISTS (SELECT FROM edges e JOIN prune_freed f ON f.digest = e.child WHERE e.parent_id = d.manifest_id)`;
+WHERE NOT d.useful
+  AND EXISTS (SELECT FROM edges e JOIN prune_freed f ON f.digest = e.child WHERE e.parent_id = d.manifest_id)`;
 
 const USEFUL_ABOVE = `
 UPDATE prune_doomed d SET useful = true

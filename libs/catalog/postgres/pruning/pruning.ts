@@ -74,21 +74,20 @@ export class PostgresPruning implements Pruning {
   constructor(private readonly connection: Connection) {}
 
   async plan(rule: PruneRule, protection: PruneProtection, cause: PruneJob['cause']): Promise<PruneJob> {
-    const matching = rule.patterns !== undefined || protection.keep.length > 0 || protection.pins.length > 0;
-    return this.connection
-      .transaction(matching ? MATCHING * this.connection.statementTimeout : PLAN_MS, async (run) => {
-        const planned = await new Planner(run, rule, protection).plan();
-        const { rows } = await run<JobRow>(statements.newJob, [
-          cause,
-          JSON.stringify(rule),
-          JSON.stringify(planned),
-          JSON.stringify(NOTHING),
-        ]);
-        const job = toJob(rows[0]!);
-        await run(statements.newItems, [job.id]);
-        return job;
-      })
-      .catch((error: unknown) => refusePattern(error));
+    const matching = MATCHING * this.connection.statementTimeout;
+    const work = async (run: Run) => {
+      const planned = await new Planner(run, rule, protection, { matching, reading: PLAN_MS }).plan();
+      const { rows } = await run<JobRow>(statements.newJob, [
+        cause,
+        JSON.stringify(rule),
+        JSON.stringify(planned),
+        JSON.stringify(NOTHING),
+      ]);
+      const job = toJob(rows[0]!);
+      await run(statements.newItems, [job.id]);
+      return job;
+    };
+    return this.connection.transaction(PLAN_MS, work, true).catch((error: unknown) => refusePattern(error));
   }
 
   async find(id: string): Promise<PruneJob | undefined> {
