@@ -9,6 +9,16 @@ export class CommandFailure extends Error {
 /** Nobody listens where the admin API should be. */
 export class NoServer extends CommandFailure {}
 
+/** The server answered with an error. */
+export class Refused extends CommandFailure {
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
+
 interface Call {
   readonly body?: unknown;
   readonly query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
@@ -90,7 +100,7 @@ export class AdminApi {
       for (const one of [value ?? []].flat()) url.searchParams.append(name, String(one));
     const answer = await this.send(url, method, call);
     if (answer.statusCode < 400) return answer;
-    throw new CommandFailure(await problemOf(answer));
+    throw new Refused(await problemOf(answer), answer.statusCode);
   }
 
   private async send(url: URL, method: Dispatcher.HttpMethod, { body, signal }: Call) {

@@ -1,4 +1,4 @@
-export { packDirectory } from './directory.js';
-export { readTar } from './read-tar.js';
+export { packDirectory, readDirectory } from './directory.js';
+export { readTar, readTarFile } from './read-tar.js';
 export { openScratch } from './scratch.js';
 export { tarStream } from './write-tar.js';

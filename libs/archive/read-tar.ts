@@ -1,8 +1,10 @@
+import { open } from 'node:fs/promises';
 import { pipeline, Readable, Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { type Extract, extract } from 'tar-stream';
 import { Failure } from '#oci';
 import { type ArchiveEntry, badArchive } from '#registry';
+import { slicesOf } from './slices.js';
 import { unzstd } from './unzstd.js';
 
 interface ReadLimits {
@@ -28,10 +30,30 @@ type Compression = 'gzip' | 'zstd' | undefined;
 export function readTar(source: Readable, limits: ReadLimits = LIMITS): AsyncIterable<ArchiveEntry> {
   // The sender may leave before anybody reads; the iteration tells it then.
   source.on('error', () => {});
-  return membersOf(source, limits);
+  // Destroying a request would take the answer's connection with it.
+  const chunks = source.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>;
+  // A sender that is stopped early must be able to read why.
+  return membersOf(chunks, limits, () => source.resume());
 }
 
-async function* membersOf(source: Readable, limits: ReadLimits): AsyncGenerator<ArchiveEntry> {
+/** The same of a file, which is read in large slices into few buffers: a chunk is good until the next is asked for. */
+export async function* readTarFile(path: string): AsyncGenerator<ArchiveEntry> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(TAR_BLOCK), 0, TAR_BLOCK, 0);
+    // What takes the compression off keeps more slices than it tells.
+    const reused = compressionOf(buffer.subarray(0, bytesRead)) === undefined;
+    yield* membersOf(slicesOf(file, reused), LIMITS, () => {});
+  } finally {
+    await file.close();
+  }
+}
+
+async function* membersOf(
+  source: AsyncIterableIterator<Buffer>,
+  limits: ReadLimits,
+  ended: () => void,
+): AsyncGenerator<ArchiveEntry> {
   const members = extract();
   const bytes = await unpacked(source, limits);
   const fed = feed(bytes, members);
@@ -60,8 +82,7 @@ async function* membersOf(source: Readable, limits: ReadLimits): AsyncGenerator<
   } catch (error) {
     throw explain(error);
   } finally {
-    // A sender that is stopped early must be able to read why.
-    source.resume();
+    ended();
   }
 }
 
@@ -96,22 +117,20 @@ function drained(members: Extract): Promise<void> {
 }
 
 /** Looks at the first bytes, and takes the compression off. */
-async function unpacked(source: Readable, limits: ReadLimits): Promise<AsyncIterable<Buffer>> {
-  // Destroying a request would take the answer's connection with it.
-  const chunks = source.iterator({ destroyOnReturn: false });
+async function unpacked(chunks: AsyncIterableIterator<Buffer>, limits: ReadLimits): Promise<AsyncIterable<Buffer>> {
   let head = Buffer.alloc(0);
   try {
     while (head.length < TAR_BLOCK) {
       const { value, done } = await chunks.next();
       if (done) break;
-      head = Buffer.concat([head, value as Buffer]);
+      head = Buffer.concat([head, value]);
     }
   } catch (error) {
     throw explained(error);
   }
   const whole = (async function* () {
     yield head;
-    yield* chunks as AsyncIterable<Buffer>;
+    yield* chunks;
   })();
   const compression = compressionOf(head);
   if (!compression) return whole;

@@ -287,6 +287,21 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('pruning on PostgreSQ
     expect(await names('repository_blobs')).toEqual([`t/a ${digest('needed').slice(7)}`]);
   });
 
+  it('holds bytes that no manifest refers to yet, until they are let go', async () => {
+    await stored('h/a', 'a', [layer('x', 7)], ['v1']);
+    await sql.query(`UPDATE blobs SET last_access = now() - interval '2 days', stored_at = now() - interval '2 days'`);
+    for (const name of ['one', 'two']) await catalog.pruning.hold(name, digest('x'), 7);
+    const { removed } = await apply((await plan({})).id);
+    expect(removed).toMatchObject({ images: 1, blobs: 0 });
+    expect(await catalog.pruning.strays(86_400_000, 10)).toEqual([]);
+    await catalog.pruning.letGo('one');
+    expect(await catalog.pruning.unheld([digest('x')])).toEqual([]);
+    await catalog.pruning.letGo('two');
+    expect(await catalog.pruning.unheld([digest('x')])).toEqual([digest('x')]);
+    const { rows } = await sql.query(`SELECT FROM repositories WHERE path IN ('one', 'two')`);
+    expect(rows).toEqual([]);
+  });
+
   it('keeps exact references, whatever is stored and pruned', async () => {
     const image = fc.record({
       repository: fc.constantFrom('a', 'b', 'c'),

@@ -105,6 +105,9 @@ export interface Pruning {
   unheld(digests: readonly Digest[]): Promise<readonly Digest[]>;
   /** The bytes of these are gone: their rows go, unless a repository holds them. Counted for the job, if any. */
   dropUnheld(digests: readonly Digest[], id?: string): Promise<void>;
+  /** Keeps the stored bytes from every prune, for at least a day or until `letGo` of this name; `size` in bytes. */
+  hold(name: string, digest: Digest, size: number): Promise<void>;
+  letGo(name: string): Promise<void>;
   /**
    * Lets repositories forget blobs that none of their manifests refers to and that nobody asked for within `ms`, at most
    * `limit`; gives blobs that no repository holds, also those that an interrupted job left.

@@ -1,7 +1,7 @@
 export { Admission, type Caller, Unauthorized } from './admission/admission.js';
 export { ClientRules } from './admission/client-rules.js';
 export { type ContentRule, ContentRules } from './content-rules.js';
-export type { ArchiveEntry, Aside, Scratch } from './exchange/archive.js';
+export type { Archive, ArchiveEntry, Aside, Scratch } from './exchange/archive.js';
 export { badArchive } from './exchange/archive.js';
 export { BUNDLE_FILE, digestsOfMember } from './exchange/bundle.js';
 export { type ExportPlan, exportMembers, planExport } from './exchange/export-images.js';

@@ -1,4 +1,15 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -130,6 +141,32 @@ describe('archives of images', () => {
         err: 'ociregistry: standard input: the archive is cut off\n',
       });
     });
+  });
+
+  it('reads an archive on its machine in place, of those who may link to it from the inbox', async () => {
+    const admin = `${source.gateways[0]!.admin}/api/v1`;
+    const { dataDir } = (await (await fetch(`${admin}/config`)).json()) as { dataDir: string };
+    const link = randomUUID();
+    symlinkSync(file('first.tar'), join(dataDir, 'inbox', link));
+    const { ino, size } = statSync(file('first.tar'));
+    const ask = async (inode: number) => {
+      const body = JSON.stringify({ link, inode: String(inode), size });
+      const headers = { 'content-type': 'application/json' };
+      return fetch(`${admin}/import/local`, { method: 'POST', headers, body });
+    };
+    expect((await ask(ino + 1)).status).toBe(404);
+    const read = await ask(ino);
+    expect([read.status, await read.json()]).toEqual([
+      200,
+      { newBlobs: 0, images: [expect.objectContaining({ reference: names.one, outcome: 'loaded' })] },
+    ]);
+    // The command removes its links, and sends the archive where it may make none.
+    rmSync(join(dataDir, 'inbox', link));
+    expect(await atSource(['load', file('first.tar')])).toMatchObject({ code: 0, err: '' });
+    expect(readdirSync(join(dataDir, 'inbox'))).toEqual([]);
+    renameSync(join(dataDir, 'inbox'), join(dataDir, 'no-inbox'));
+    expect(await atSource(['load', file('first.tar')])).toMatchObject({ code: 0, err: '' });
+    renameSync(join(dataDir, 'no-inbox'), join(dataDir, 'inbox'));
   });
 
   it('works with no server running: the command starts the stack on the data directory', async () => {

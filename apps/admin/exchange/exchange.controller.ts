@@ -3,9 +3,12 @@ import {
   BadRequestException,
   Body,
   Controller,
+  Get,
   Header,
   HttpCode,
   Inject,
+  NotFoundException,
+  Param,
   Post,
   Query,
   Req,
@@ -15,7 +18,7 @@ import { ApiBody, ApiConsumes, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { readTar, tarStream } from '#archive';
 import { type Digest, Failure } from '#oci';
-import { exportMembers, type ImportReport, importArchive, planExport } from '#registry';
+import { type Archive, exportMembers, type ImportReport, importArchive, planExport } from '#registry';
 import { Operation } from '../api/openapi.js';
 import { choosePlatforms } from '../platforms.js';
 import { EXCHANGE, type Exchange } from './exchange.js';
@@ -29,10 +32,17 @@ const exportSchema = z.strictObject({
 });
 
 const bytes = z.int().min(0).meta({ description: 'Bytes.' });
+const localSchema = z.strictObject({
+  link: z.uuid().meta({ description: 'Name of the link in the inbox.' }),
+  inode: z.string().max(30).meta({ description: 'Of the archive, as the sender sees it.' }),
+  size: z.int().min(0),
+});
+
 const importQuery = z.object({
   name: z.string().optional().meta({ description: 'What the only image of the archive is called.' }),
   platform: z.array(z.string()).optional().meta({ description: 'Of an index only these.' }),
 });
+const ProgressView = z.object({ read: bytes });
 const ImportView = z.object({
   images: z.array(
     z.object({
@@ -87,16 +97,53 @@ export class ExchangeController {
     @Query('platform') platform?: string | string[],
   ): Promise<ImportReport> {
     if (request.body !== request.raw) throw new BadRequestException('expected an archive as application/x-tar');
-    const platforms = choosePlatforms([platform ?? []].flat());
     const gone = new AbortController();
     request.raw.once('close', () => request.raw.complete || gone.abort(new Failure('UNAVAILABLE', 'the client left')));
-    const order = {
-      ...(name ? { name } : {}),
-      ...(platforms ? { platforms } : {}),
-      ...this.exchange.defaults,
-      signal: gone.signal,
-    };
-    return this.exchange.turn(() => importArchive(readTar(request.raw), order, this.exchange));
+    return this.take(readTar(request.raw), gone.signal, name, platform);
+  }
+
+  /** The command line finds the inbox by the configuration, and sends the archive where this answers 404. */
+  @Post('import/local')
+  @HttpCode(200)
+  @Operation({
+    summary: 'Take the images of an archive on the machine of the server, named by a link in its inbox',
+    description: '`<dataDir>/inbox` is open to the user of the server alone. 404: no such link, or it leads elsewhere.',
+    query: importQuery,
+    body: localSchema,
+    answer: ImportView,
+    changes: true,
+  })
+  async importLocal(
+    @Req() request: { readonly raw: IncomingMessage },
+    @Body() body: unknown,
+    @Query('name') name?: string,
+    @Query('platform') platform?: string | string[],
+  ): Promise<ImportReport> {
+    const parsed = localSchema.safeParse(body);
+    if (!parsed.success) throw new BadRequestException(z.prettifyError(parsed.error));
+    const archive = await this.exchange.inbox.read(parsed.data.link, parsed.data);
+    if (!archive) throw new NotFoundException('the inbox has no such link, or it leads to another file here');
+    const gone = new AbortController();
+    const left = () => gone.abort(new Failure('UNAVAILABLE', 'the client left'));
+    const { socket } = request.raw;
+    socket.once('close', left);
+    try {
+      return await this.take(archive, gone.signal, name, platform);
+    } finally {
+      socket.off('close', left);
+    }
+  }
+
+  @Get('import/local/:link')
+  @Operation({
+    summary: 'How far such an import is',
+    params: { link: 'Name of the link in the inbox.' },
+    answer: ProgressView,
+  })
+  progress(@Param('link') link: string): { read: number } {
+    const read = this.exchange.inbox.bytesRead(link);
+    if (read === undefined) throw new NotFoundException('no such archive is being read');
+    return { read };
   }
 
   /** What an export would hold; 404 names what is not cached whole. */
@@ -129,6 +176,17 @@ export class ExchangeController {
     const stream = tarStream(exportMembers(plan, this.exchange.blobs));
     stream.on('error', (error) => this.exchange.log.warn({ error: String(error) }, 'an export ended early'));
     return new StreamableFile(stream);
+  }
+
+  private async take(archive: Archive, signal: AbortSignal, name?: string, platform?: string | string[]) {
+    const platforms = choosePlatforms([platform ?? []].flat());
+    const order = {
+      ...(name ? { name } : {}),
+      ...(platforms ? { platforms } : {}),
+      ...this.exchange.defaults,
+      signal,
+    };
+    return this.exchange.turn(() => importArchive(archive, order, this.exchange));
   }
 
   private planned(body: unknown) {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { OnModuleInit } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 import { openScratch } from '#archive';
@@ -5,6 +6,7 @@ import type { Config } from '#config';
 import { Failure } from '#oci';
 import type { Log } from '#registry';
 import type { Stack } from '#stack';
+import { Inbox } from './inbox.js';
 
 export const EXCHANGE = Symbol('exchange');
 
@@ -28,6 +30,7 @@ export class Exchange implements OnModuleInit {
   readonly bus: Stack['bus'];
   /** Of names that tell no host. */
   readonly defaults: { readonly defaultHost?: string };
+  readonly inbox: Inbox;
   private running = 0;
 
   constructor(
@@ -39,11 +42,13 @@ export class Exchange implements OnModuleInit {
     this.catalog = catalog;
     this.blobs = blobs;
     this.bus = bus;
+    this.inbox = new Inbox(join(config.dataDir, 'inbox'));
     this.defaults = config.defaultNs ? { defaultHost: config.defaultNs } : {};
   }
 
   /** An archive goes to its controller as a stream. */
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
+    await this.inbox.open().catch((error: unknown) => this.log.debug({ error: String(error) }, 'there is no inbox'));
     const fastify = this.http.httpAdapter.getInstance<ParserRegistry>();
     fastify.addContentTypeParser(ARCHIVE_TYPES, (_request, payload, done) => done(null, payload));
   }

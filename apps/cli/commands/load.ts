@@ -9,6 +9,7 @@ import { LayerBars } from '../layer-bars.js';
 import { openProgress, type Progress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
 import { bytesText } from '../text.js';
+import { importLocally } from './local-import.js';
 
 export interface LoadOptions {
   /** Archives, directories, `-` for stdin, or references. */
@@ -63,30 +64,20 @@ async function loadArchive(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<number> {
-  const { stream, size } = await openArchive(path);
   const name = path === '-' ? 'standard input' : basename(path);
-  let sent = 0;
-  const counted = stream.pipe(
-    new Transform({
-      transform(chunk: Buffer, _, done) {
-        sent += chunk.length;
-        progress.show(name, sent, size);
-        done(null, chunk);
-      },
-    }),
-  );
-  stream.on('error', (error) => counted.destroy(error));
   const query = { name: resolveRef, platform: platforms };
+  const { size, directory } = path === '-' ? { size: 0, directory: false } : await measured(path);
+  const show = (done: number) => progress.show(name, done, size);
   let report: ImportReport;
   try {
-    report = await api.upload<ImportReport>('/import', counted, 'application/x-tar', { query, signal });
+    report =
+      (path === '-' ? undefined : await importLocally(path, api, query, show, signal)) ??
+      (await send(openArchive(path, directory), api, query, show, signal));
   } catch (error) {
     signal.throwIfAborted();
     throw new CommandFailure(`${name}: ${(error as Error).message}`);
-  } finally {
-    stream.destroy();
   }
-  progress.show(name, size, size);
+  show(size);
   for (const { reference: image, outcome, problem, digest, bytes } of report.images) {
     if (outcome === 'failed') progress.line(`${name}: ${image}: ${problem}`);
     else around.out(`${image} ${digest} ${bytesText(bytes)}\n`);
@@ -94,11 +85,40 @@ async function loadArchive(
   return report.images.filter(({ outcome }) => outcome === 'failed').length;
 }
 
-async function openArchive(path: string): Promise<{ stream: Readable; size: number }> {
-  if (path === '-') return { stream: process.stdin, size: 0 };
+async function send(
+  stream: Readable,
+  api: AdminApi,
+  query: Readonly<Record<string, string | readonly string[] | undefined>>,
+  show: (done: number) => void,
+  signal: AbortSignal,
+): Promise<ImportReport> {
+  let sent = 0;
+  const counted = stream.pipe(
+    new Transform({
+      transform(chunk: Buffer, _, done) {
+        sent += chunk.length;
+        show(sent);
+        done(null, chunk);
+      },
+    }),
+  );
+  stream.on('error', (error) => counted.destroy(error));
+  try {
+    return await api.upload<ImportReport>('/import', counted, 'application/x-tar', { query, signal });
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** Bytes; of a directory they are not known beforehand. */
+async function measured(path: string): Promise<{ size: number; directory: boolean }> {
   const stats = await stat(path);
-  if (!stats.isDirectory()) return { stream: createReadStream(path, { highWaterMark: 256 * 1024 }), size: stats.size };
-  return { stream: tarStream(packDirectory(path)), size: 0 };
+  return stats.isDirectory() ? { size: 0, directory: true } : { size: stats.size, directory: false };
+}
+
+function openArchive(path: string, directory: boolean): Readable {
+  if (path === '-') return process.stdin;
+  return directory ? tarStream(packDirectory(path)) : createReadStream(path, { highWaterMark: 256 * 1024 });
 }
 
 /** How many images failed. When interrupted, what was not begun is not begun. */

@@ -219,6 +219,20 @@ WITH stray AS (
 DELETE FROM repository_blobs h USING stray s WHERE h.blob_id = s.blob_id AND h.repository_id = s.repository_id`,
 );
 
+/** $1 digest. What was used a moment ago is no stray. */
+export const useBlob = batchStatement('useBlob', `UPDATE blobs SET last_access = clock_timestamp() WHERE digest = $1`);
+
+/** $1 upstream, $2 path */
+export const letGoBlobs = batchStatement(
+  'letGoBlobs',
+  `
+DELETE FROM repository_blobs h USING repositories r
+WHERE r.id = h.repository_id AND r.upstream = $1 AND r.path = $2`,
+);
+
+/** $1 upstream, $2 path */
+export const removeHold = batchStatement('removeHold', `DELETE FROM repositories WHERE upstream = $1 AND path = $2`);
+
 /** $1 how many */
 export const findUnheld = batchStatement(
   'findUnheld',

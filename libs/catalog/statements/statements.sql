@@ -300,6 +300,10 @@ SELECT i.place::integer,
    LIMIT 1) AS described
 FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(upstream, path, digest, place);
 
+-- catalog.letGoBlobs
+DELETE FROM repository_blobs h USING repositories r
+WHERE r.id = h.repository_id AND r.upstream = $1 AND r.path = $2;
+
 -- catalog.listPruneItems
 SELECT i.ordinal, r.upstream, r.path, m.digest, i.tags, i.whole, i.last_access
 FROM prune_items i JOIN repositories r ON r.id = i.repository_id JOIN manifests m ON m.id = i.manifest_id
@@ -495,6 +499,9 @@ WITH goner AS (
   RETURNING h.repository_id, c.digest
 )
 SELECT r.upstream, r.path, d.digest FROM removed d JOIN repositories r ON r.id = d.repository_id;
+
+-- catalog.removeHold
+DELETE FROM repositories WHERE upstream = $1 AND path = $2;
 
 -- catalog.removeItems
 DELETE FROM prune_items WHERE job_id = $1 AND ordinal = ANY ($2::bigint[]);
@@ -802,3 +809,6 @@ WHERE h.last_access <= now() - $3::float8 * interval '1 millisecond' AND NOT EXI
       AND NOT EXISTS (SELECT FROM goner g WHERE g.repository_id = p.repository_id AND g.manifest_id = p.manifest_id))
   AND NOT EXISTS (SELECT FROM goner g WHERE g.repository_id = h.repository_id AND g.manifest_id = h.manifest_id)
 ORDER BY h.repository_id, h.manifest_id FOR UPDATE OF h;
+
+-- catalog.useBlob
+UPDATE blobs SET last_access = clock_timestamp() WHERE digest = $1;

@@ -1,4 +1,4 @@
-import type { BlobStore } from '#blobs';
+import type { BlobStore, Ingest } from '#blobs';
 import { type Digest, Failure, hasherFor, isDigest } from '#oci';
 import {
   type Archive,
@@ -9,6 +9,7 @@ import {
   memberPath,
   type Scratch,
 } from './archive.js';
+import type { HeldBlobs } from './held-blobs.js';
 
 /** What an archive holds, once all of it was read: bytes with the digests they claimed are in the store, the rest is aside. */
 export interface Contents {
@@ -26,13 +27,14 @@ export interface Contents {
 
 /** Most bytes of one JSON document; a manifest may have 4 MiB (WIRE). */
 const MAX_DOCUMENT = 4 * 2 ** 20;
+const COMMITS = 4;
 const ROOT_DOCUMENTS = new Set(['index.json', 'manifest.json', 'oci-layout', 'repositories', 'ociregistry.json']);
 const MAX_ROOT_DOCUMENT = 64 * 2 ** 20;
 const OCI_BLOB = /^blobs\/(sha256|sha512)\/([0-9a-f]+)$/;
 /** As the Go server keeps blobs. */
 const BARE_BLOB = /^blobs\/([0-9a-f]{64})$/;
 
-/** Reads an archive once, from front to back. What it put into the store is in `fresh` also when it rejects. */
+/** Reads an archive once, from front to back. What it needs of the store is held, and goes with `HeldBlobs.release`. */
 export class ArchiveReader implements Contents {
   readonly documents = new Map<string, Buffer>();
   readonly files = new Map<string, Aside>();
@@ -40,22 +42,33 @@ export class ArchiveReader implements Contents {
   readonly stored = new Map<Digest, number>();
   readonly fresh = new Set<Digest>();
   private readonly seen = new Set<string>();
+  /** Blobs that are read, and being made durable. */
+  private readonly committing = new Set<Promise<void>>();
+  private failure?: { readonly error: unknown };
   private readonly links: { readonly path: string; readonly to: string }[] = [];
 
   constructor(
     private readonly blobs: BlobStore,
+    private readonly held: HeldBlobs,
     private readonly scratch: Scratch,
   ) {}
 
   async read(archive: Archive, signal?: AbortSignal): Promise<void> {
-    for await (const entry of archive) {
-      signal?.throwIfAborted();
-      const path = memberPath(entry.path);
-      if (this.seen.has(path)) throw badArchive(`the archive has "${path}" twice`);
-      this.seen.add(path);
-      if (entry.link !== undefined) this.links.push({ path, to: linkPath(path, entry.link, entry.symbolic === true) });
-      else await this.take(path, entry);
+    try {
+      for await (const entry of archive) {
+        signal?.throwIfAborted();
+        const path = memberPath(entry.path);
+        if (this.seen.has(path)) throw badArchive(`the archive has "${path}" twice`);
+        this.seen.add(path);
+        if (entry.link !== undefined)
+          this.links.push({ path, to: linkPath(path, entry.link, entry.symbolic === true) });
+        else await this.take(path, entry);
+      }
+    } finally {
+      // What becomes visible in spite of a failure is held, and goes again.
+      await Promise.all(this.committing);
     }
+    this.check();
     for (const { path, to } of this.links) this.follow(path, to);
   }
 
@@ -63,6 +76,8 @@ export class ArchiveReader implements Contents {
   async store(digest: Digest, aside: Aside): Promise<void> {
     if (this.stored.has(digest)) return;
     await this.ingest(digest, aside.size, this.scratch.read(aside));
+    await Promise.all(this.committing);
+    this.check();
   }
 
   async document(aside: Aside): Promise<Buffer> {
@@ -89,13 +104,16 @@ export class ArchiveReader implements Contents {
   }
 
   private async ingest(digest: Digest, size: number, body: AsyncIterable<Buffer>): Promise<void> {
-    const held = await this.blobs.stat(digest);
-    if (held) {
+    const held = await this.held.hold(digest);
+    if (held !== undefined) {
       // Read all the same: an archive that is damaged must not pass because we know better.
       for await (const _ of verified(digest, body));
-      this.stored.set(digest, held.size);
+      this.stored.set(digest, held);
       return;
     }
+    // The disk makes one blob durable while the next one is read.
+    while (this.committing.size >= COMMITS) await Promise.race(this.committing);
+    this.check();
     const ingest = await this.blobs.ingest(digest, { size });
     try {
       let at = 0;
@@ -103,13 +121,32 @@ export class ArchiveReader implements Contents {
         await ingest.write(at, chunk);
         at += chunk.length;
       }
+    } catch (error) {
+      await ingest.release();
+      throw blamed(digest, error);
+    }
+    const committing = this.commit(ingest, size)
+      .catch((error: unknown) => {
+        this.failure ??= { error: blamed(digest, error) };
+      })
+      .finally(() => this.committing.delete(committing));
+    this.committing.add(committing);
+  }
+
+  private check(): void {
+    if (this.failure) throw this.failure.error;
+  }
+
+  private async commit(ingest: Ingest, size: number): Promise<void> {
+    const { digest } = ingest;
+    try {
       await ingest.commit();
+      if ((await this.held.hold(digest)) === undefined)
+        throw new Failure('UNAVAILABLE', `a prune removed ${digest} just now; load the archive again`, {
+          retryAfter: 1,
+        });
       this.stored.set(digest, size);
       this.fresh.add(digest);
-    } catch (error) {
-      if (error instanceof Failure && error.reason === 'UPSTREAM_CONTENT')
-        throw badArchive(`the bytes of ${digest} in the archive are others: ${error.message}`, error);
-      throw error;
     } finally {
       await ingest.release();
     }
@@ -130,6 +167,11 @@ export class ArchiveReader implements Contents {
   }
 }
 
+function blamed(digest: Digest, error: unknown): unknown {
+  if (!(error instanceof Failure) || error.reason !== 'UPSTREAM_CONTENT') return error;
+  return badArchive(`the bytes of ${digest} in the archive are others: ${error.message}`, error);
+}
+
 export function digestOfPath(path: string): Digest | undefined {
   const oci = OCI_BLOB.exec(path);
   const digest = oci ? `${oci[1]}:${oci[2]}` : BARE_BLOB.test(path) ? `sha256:${path.slice('blobs/'.length)}` : '';
@@ -138,7 +180,7 @@ export function digestOfPath(path: string): Digest | undefined {
 
 async function collect(body: AsyncIterable<Buffer>): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk);
+  for await (const chunk of body) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 

@@ -23,7 +23,7 @@ export type Member = readonly [
 
 export const sha = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex');
 export const blobPath = (digest: string) => `blobs/${digest.replace(':', '/')}`;
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+export const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 export function tarOf(members: readonly Member[]): Promise<Buffer> {
   const archive = pack();

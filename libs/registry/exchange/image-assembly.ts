@@ -17,6 +17,7 @@ import { isChosen, type PlatformChoice } from '../platform-choice.js';
 import { type Aside, badArchive, type Scratch } from './archive.js';
 import type { ArchiveReader } from './archive-reader.js';
 import { imageOfParts } from './docker-parts.js';
+import type { HeldBlobs } from './held-blobs.js';
 import { givenName, heldManifest, type NamedImage } from './named-images.js';
 
 /** An image whose parts are all at hand. */
@@ -62,6 +63,7 @@ export class ImageAssembly {
 
   constructor(
     private readonly reader: ArchiveReader,
+    private readonly blobs: HeldBlobs,
     private readonly scratch: Scratch,
     private readonly catalog: Catalog,
     private readonly options: AssemblyOptions,
@@ -150,7 +152,7 @@ export class ImageAssembly {
     if (children.length > 0) await this.children(record.digest, children, tree, depth);
     for (const { descriptor, kind, foreign } of parsed.children) {
       if (kind === 'manifest') continue;
-      const size = await this.sizeOf(tree.repository, descriptor.digest);
+      const size = await this.sizeOf(descriptor.digest);
       if (size === undefined && foreign) continue;
       if (size === undefined)
         throw badArchive(`the ${kind} ${descriptor.digest} of ${record.digest} is neither in the archive nor here`);
@@ -194,9 +196,9 @@ export class ImageAssembly {
     return this.reader.small.has(digest) || this.reader.files.has(`img/${digest.replace(/^sha256:/, '')}`);
   }
 
-  private async sizeOf(repository: Repository, digest: Digest): Promise<number | undefined> {
+  private async sizeOf(digest: Digest): Promise<number | undefined> {
     const aside = this.waiting.get(digest) ?? this.reader.small.get(digest);
-    return aside?.size ?? this.reader.stored.get(digest) ?? (await this.catalog.knowBlob(repository, digest)).stored;
+    return aside?.size ?? this.reader.stored.get(digest) ?? (await this.blobs.hold(digest));
   }
 }
 

@@ -2,11 +2,11 @@ import { forEach } from '#async';
 import type { BlobStore } from '#blobs';
 import { type Bus, EVENT_MAJOR } from '#bus';
 import type { Catalog } from '#catalog';
-import type { Digest } from '#oci';
 import type { PlatformChoice } from '../platform-choice.js';
 import type { Log } from '../ports.js';
 import { type Archive, badArchive, type Scratch } from './archive.js';
 import { ArchiveReader } from './archive-reader.js';
+import { HeldBlobs } from './held-blobs.js';
 import { type Assembled, ImageAssembly, type ImportedImage } from './image-assembly.js';
 import { givenName, type NamedImage, namedImages } from './named-images.js';
 
@@ -36,8 +36,6 @@ export interface ImportReport {
 }
 
 const WRITES = 32;
-/** For questions about bytes, which all repositories share. */
-const ANY = { upstream: 'docker.io', path: 'library/any' };
 
 /**
  * Takes the images of an archive into the cache: `docker save`, OCI layout, containerd's export, the Go server's image
@@ -50,11 +48,13 @@ export async function importArchive(
   ports: ImportPorts,
 ): Promise<ImportReport> {
   const scratch = await ports.scratch();
-  const reader = new ArchiveReader(ports.blobs, scratch);
+  const held = new HeldBlobs(ports);
+  const reader = new ArchiveReader(ports.blobs, held, scratch);
+  let ended: readonly ImportedImage[] | undefined;
   try {
     await reader.read(archive, request.signal);
     const named = nameThem(namedImages(reader, request.defaultHost), request);
-    const assembly = new ImageAssembly(reader, scratch, ports.catalog, request);
+    const assembly = new ImageAssembly(reader, held, scratch, ports.catalog, request);
     const images: ImportedImage[] = [];
     const whole: Assembled[] = [];
     for (const image of named) {
@@ -65,15 +65,13 @@ export async function importArchive(
     }
     for (const image of whole) for (const [digest] of image.blobs) await assembly.store(digest);
     for (const image of whole) await tell(image, ports);
-    await dropUnused(reader.fresh, ports);
-    ports.log.info({ images: images.map(({ reference, outcome }) => `${reference} ${outcome}`) }, 'archive imported');
-    return { images, newBlobs: reader.fresh.size };
-  } catch (error) {
-    await dropUnused(reader.fresh, ports);
-    throw error;
+    ended = images;
   } finally {
     await scratch.close();
+    for (const digest of await held.release()) reader.fresh.delete(digest);
   }
+  ports.log.info({ images: ended.map(({ reference, outcome }) => `${reference} ${outcome}`) }, 'archive imported');
+  return { images: ended, newBlobs: reader.fresh.size };
 }
 
 function nameThem(images: NamedImage[], { name, defaultHost }: ImportRequest): NamedImage[] {
@@ -89,23 +87,13 @@ function nameThem(images: NamedImage[], { name, defaultHost }: ImportRequest): N
 
 async function tell({ reference, root, manifests, blobs }: Assembled, { catalog, bus }: ImportPorts): Promise<void> {
   const { repository, tag } = reference;
-  await forEach([...blobs], WRITES, ([digest, size]) => catalog.storeBlob(repository, digest, size));
+  const tellBlobs = () => forEach([...blobs], WRITES, ([digest, size]) => catalog.storeBlob(repository, digest, size));
+  await tellBlobs();
   for (const manifest of manifests) {
     const named = manifest.digest === root ? tag : undefined;
     await catalog.storeManifest(repository, manifest, named);
     if (named) bus.signal('tag.moved', { v: EVENT_MAJOR, repository, tag: named, digest: root });
   }
-}
-
-/** Bytes that no image needs. Those that somebody else pulled meanwhile are known to the catalog and stay. */
-async function dropUnused(fresh: Set<Digest>, { blobs, catalog, log }: ImportPorts): Promise<void> {
-  for (const digest of fresh) {
-    try {
-      if ((await catalog.knowBlob(ANY, digest)).stored !== undefined) continue;
-      await blobs.remove(digest);
-      fresh.delete(digest);
-    } catch (error) {
-      log.warn({ digest, error: String(error) }, 'cannot remove what a failed import left in the blob store');
-    }
-  }
+  // A prune of the repository's older images may have taken some of them, which no manifest named yet.
+  await tellBlobs();
 }

@@ -1,10 +1,10 @@
-import { forEach, sleep } from '#async';
+import { sleep } from '#async';
 import type { BlobStore } from '#blobs';
 import { type Bus, EVENT_MAJOR } from '#bus';
-import type { Catalog, ClaimRef, Duty, PruneJob, PruneProtection, PruneRule, PruneStep, Pruning } from '#catalog';
-import { type Digest, Failure, type Target } from '#oci';
+import type { Catalog, Duty, PruneJob, PruneProtection, PruneRule, PruneStep, Pruning } from '#catalog';
+import { Failure } from '#oci';
 import type { Log } from '../ports.js';
-import { leaseKey } from '../pulls/lease-key.js';
+import { removeUnheld } from './remove-unheld.js';
 
 interface PrunerPorts {
   readonly catalog: Pick<Catalog, 'pruning' | 'duties' | 'pulls'>;
@@ -21,13 +21,8 @@ interface PrunerOptions {
 
 /** Images of one transaction: some ten thousand rows, a fraction of a second. */
 const STEP = 200;
-/** Blobs that are claimed, removed and forgotten together. */
-const BLOBS = 100;
-const REMOVALS = 16;
 const LEASE_MS = 30_000;
 const DUTY = 'prune';
-/** In no catalog: whoever waits for a blob of a real repository sees that this claim is not his. */
-const NOBODY = { upstream: 'prune', path: 'prune' };
 /** A content.removed stays below the megabyte that NATS takes. */
 const DIGESTS_PER_SIGNAL = 2_000;
 
@@ -94,7 +89,7 @@ export class Pruner {
     if (!duty) return 0;
     try {
       const unheld = await this.jobs.strays(ms, STEP * 10);
-      return await this.removeBlobs(unheld, undefined);
+      return (await removeUnheld(unheld, this.ports, this.options.worker)).length;
     } finally {
       await duty.end(false);
     }
@@ -140,7 +135,7 @@ export class Pruner {
           return;
         }
         this.tell(step);
-        await this.removeBlobs(step.unheld, id);
+        await removeUnheld(step.unheld, this.ports, this.options.worker, id);
         // The database and the store belong to those who pull for as long as they did to us.
         await sleep(performance.now() - since, this.stopping.signal).catch(() => {});
       }
@@ -160,37 +155,5 @@ export class Pruner {
         this.ports.bus.signal('content.removed', { v: EVENT_MAJOR, digests: some, repository });
       }
     }
-  }
-
-  /** How many were removed. One that a puller works on stays: it is about to be held again. */
-  private async removeBlobs(digests: readonly Digest[], job: string | undefined): Promise<number> {
-    let removed = 0;
-    for (let from = 0; from < digests.length; from += BLOBS) {
-      const claims = await this.claim(digests.slice(from, from + BLOBS));
-      try {
-        const unheld = await this.jobs.unheld([...claims.keys()]);
-        // The bytes before the rows: a row without bytes is found again, bytes without a row are not.
-        await forEach(unheld, REMOVALS, (digest) => this.ports.blobs.remove(digest));
-        await this.jobs.dropUnheld(unheld, job);
-        removed += unheld.length;
-      } finally {
-        await Promise.all([...claims.values()].map((ref) => this.ports.catalog.pulls.release(ref).catch(() => false)));
-      }
-    }
-    return removed;
-  }
-
-  /** The leases of those blobs that nobody works on. */
-  private async claim(digests: readonly Digest[]): Promise<Map<Digest, ClaimRef>> {
-    const { pulls } = this.ports.catalog;
-    const claims = new Map<Digest, ClaimRef>();
-    await Promise.all(
-      digests.map(async (digest) => {
-        const target: Target = { kind: 'blob', repository: NOBODY, digest };
-        const claim = await pulls.claim(leaseKey(target), target, this.options.worker, LEASE_MS);
-        if (claim.outcome === 'claimed') claims.set(digest, claim.ref);
-      }),
-    );
-    return claims;
   }
 }

@@ -10,9 +10,10 @@ import type {
   PruneStep,
   Pruning,
 } from '../../pruning.js';
-import { EXPIRE_AT_MOST, pruning as statements } from '../../statements/index.js';
+import { EXPIRE_AT_MOST, facts, pruning as statements } from '../../statements/index.js';
 import type { Connection, Run } from '../connection.js';
 import { digestFromBytes, digestToBytes } from '../digest-column.js';
+import { overloaded } from '../failures.js';
 import { refusePattern } from '../inventory/listing.js';
 import { Planner } from './plan.js';
 
@@ -22,6 +23,9 @@ const PLAN_MS = 300_000;
 const MATCHING = 6;
 const STEP_MS = 60_000;
 const DEPTH = 4;
+const MAX_TRIES = 5;
+/** Repositories of this upstream hold what is to stay without a manifest. No registry has such a name. */
+const HOLDS = '(hold)';
 const NOTHING: PruneCounts = { images: 0, tags: 0, manifests: 0, blobs: 0, bytes: 0 };
 const BEFORE: Record<Exclude<PruneState, 'planned'>, readonly PruneState[]> = {
   running: ['planned'],
@@ -155,6 +159,22 @@ export class PostgresPruning implements Pruning {
     await this.connection.transaction(STEP_MS, async (run) => {
       const { rows } = await run(statements.removeUnheldBlobs, [digests.map(digestToBytes)]);
       if (id !== undefined) await run(statements.addRemoved, [id, 0, 0, 0, rows[0].count, rows[0].bytes]);
+    });
+  }
+
+  async hold(name: string, digest: Digest, size: number): Promise<void> {
+    await this.connection.execute(statements.useBlob, [digestToBytes(digest)]);
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const values = [[HOLDS], [name], [digestToBytes(digest)], [size]];
+      if ((await this.connection.query(facts.storeBlobs, values)).length > 0) return;
+    }
+    throw overloaded('blobs');
+  }
+
+  async letGo(name: string): Promise<void> {
+    await this.connection.transaction(STEP_MS, async (run) => {
+      await run(statements.letGoBlobs, [HOLDS, name]);
+      await run(statements.removeHold, [HOLDS, name]);
     });
   }
 
