@@ -65,6 +65,7 @@ export function addServerCommands(program: Command, around: Surroundings, finish
           platforms: platformsOf(options, config),
           ...(imageFile ? { imageFile } : {}),
           ...(resolveRef ? { resolveRef } : {}),
+          output: options.output,
         },
         api,
         around,
@@ -78,7 +79,8 @@ export function addServerCommands(program: Command, around: Surroundings, finish
     .option('--resolve-ref <reference>', 'the name of the one image in an archive')
     .addOption(optionOf(flag('os')))
     .addOption(optionOf(flag('arch')))
-    .addOption(optionOf(flag('pullTimeout')).hideHelp());
+    .addOption(optionOf(flag('pullTimeout')).hideHelp())
+    .addOption(outputOption());
 
   add<ExportFlags>(
     'export',
@@ -156,6 +158,7 @@ function addPrune(add: Add, around: Surroundings): void {
         dryRun: options.dryRun ?? false,
         yes: options.yes ?? false,
         all: options.all ?? false,
+        output: options.output,
       },
       api,
       around,
@@ -176,7 +179,8 @@ function addPrune(add: Add, around: Surroundings): void {
     )
     .option('--dry-run', 'only show what would go')
     .option('-y, --yes', 'do not ask')
-    .option('--all', 'also when that leaves nothing');
+    .option('--all', 'also when that leaves nothing')
+    .addOption(outputOption());
 }
 
 interface PruneFlags {
@@ -188,6 +192,7 @@ interface PruneFlags {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly all?: boolean;
+  readonly output: OutputFormat;
 }
 
 interface ListFlags {
@@ -201,6 +206,7 @@ interface LoadFlags {
   readonly imageFile?: string;
   readonly platform?: readonly string[];
   readonly resolveRef?: string;
+  readonly output: OutputFormat;
   readonly os?: string;
   readonly arch?: string;
 }

@@ -143,6 +143,29 @@ describe('archives of images', () => {
     });
   });
 
+  it('tells scripts what it loaded and what failed', async () => {
+    writeFileSync(file('list'), `${names.one}\nbad//name\n`);
+    const { code, out } = await atSource([
+      'load',
+      '--output',
+      'json',
+      file('second.tar'),
+      '--image-file',
+      file('list'),
+    ]);
+    expect([code, JSON.parse(out)]).toEqual([
+      1,
+      [
+        { reference: names.one, outcome: 'loaded', digest: images.one.root.digest, bytes: expect.any(Number) },
+        { reference: names.two, outcome: 'loaded', digest: images.two.root.digest, bytes: expect.any(Number) },
+        { reference: names.one, outcome: 'loaded', digest: images.one.root.digest, bytes: expect.any(Number) },
+        { reference: 'bad//name', outcome: 'failed', problem: 'line 2: invalid repository name' },
+      ],
+    ]);
+    const none = await atSource(['load', '--output', 'yaml', '/no/such.tar']);
+    expect([none.code, none.out]).toEqual([1, '[]\n']);
+  });
+
   it('reads an archive on its machine in place, of those who may link to it from the inbox', async () => {
     const admin = `${source.gateways[0]!.admin}/api/v1`;
     const { dataDir } = (await (await fetch(`${admin}/config`)).json()) as { dataDir: string };

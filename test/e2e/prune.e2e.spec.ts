@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { Pool } from 'pg';
 import { Deferred } from '#async';
 import { digestOfBody, get } from '../support/client.js';
-import { ociregistry } from '../support/command.js';
+import { ociregistry, ociregistryOnTerminal } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
 import { spoolFiles } from '../support/inside.js';
 import { type Installation, install, stacks } from '../support/servers.js';
@@ -197,6 +197,8 @@ describe.each(stacks())('pruning on the %s stack', (name) => {
       expect([code, out.split('\n')[0], out]).toEqual([0, old, expect.stringContaining('would remove 1 image, 1 tag')]);
     }
     expect(await command(['list', '--pattern', 'cli/', '--output', 'json'])).toMatchObject({ code: 0 });
+    const planned = await command(['prune', '--pattern', 'cli/old', '--dry-run', '--output', 'json']);
+    expect(JSON.parse(planned.out)).toMatchObject({ state: 'planned', planned: { images: 1, tags: 1 } });
     expect(await command(['prune', '--unused-for', '10d', '--pattern', 'cli/', '--yes'])).toMatchObject({
       code: 0,
       out: expect.stringContaining('removed 1 image, 1 tag'),
@@ -216,6 +218,23 @@ describe.each(stacks())('pruning on the %s stack', (name) => {
       out: 'nothing to remove\n',
     });
     expect(await command(['prune', '--count', 'many', '--yes'])).toMatchObject({ code: 2 });
+  });
+
+  it('asks on a terminal: no, Ctrl-D and Ctrl-C remove nothing', async () => {
+    await loaded('asked/app', 'v1', 45);
+    const answered = async (keys: string) => {
+      const args = ['prune', '--pattern', 'asked/', '--server', admin];
+      const { code, shown } = await ociregistryOnTerminal(args, { at: /\[y\/N\] /, keys });
+      expect(shown).toContain(`${upstream.host}/asked/app:v1`);
+      return [code, shown.split('[y/N] ').at(-1), (await tags('asked/')).length];
+    };
+    expect(await answered('n\n')).toEqual([0, expect.stringContaining('nothing was removed'), 1]);
+    expect(await answered('\n')).toEqual([0, expect.stringContaining('nothing was removed'), 1]);
+    expect(await answered('\x04')).toEqual([0, expect.stringContaining('nothing was removed'), 1]);
+    expect(await answered('\x03')).toEqual([130, expect.not.stringContaining('removed'), 1]);
+    expect(await answered('Yes\n')).toEqual([0, expect.stringContaining('removed 1 image, 1 tag'), 0]);
+    const { items } = (await rest<{ items: Job[] }>('GET', '/prune?limit=1000')).body;
+    expect(items.filter(({ state }) => state === 'planned')).toEqual([]);
   });
 
   it('leaves what is kept and pinned', async () => {

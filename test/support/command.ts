@@ -36,3 +36,26 @@ export function ociregistry(args: readonly string[], options: CommandOptions = {
     child.stdin.end(options.input ?? '');
   });
 }
+
+/** The same on a terminal: `keys` are typed when `at` stands in what it printed. Both streams are the terminal's. */
+export function ociregistryOnTerminal(
+  args: readonly string[],
+  { at, keys }: { readonly at: RegExp; readonly keys: string },
+): Promise<{ readonly code: number | null; readonly shown: string }> {
+  return new Promise((resolve, reject) => {
+    const command = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    // Of util-linux, which is on every Linux: a terminal of its own around a command, fed from our pipe.
+    const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null']);
+    let shown = '';
+    let typed = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      shown += chunk;
+      if (typed || !at.test(shown)) return;
+      typed = true;
+      child.stdin.write(keys);
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, shown }));
+    child.stdin.on('error', () => {});
+  });
+}

@@ -6,6 +6,7 @@ import { packDirectory, tarStream } from '#archive';
 import type { ImportReport, PreloadJob } from '#registry';
 import { type AdminApi, CommandFailure } from '../api.js';
 import { LayerBars } from '../layer-bars.js';
+import { formatted, type OutputFormat } from '../output.js';
 import { openProgress, type Progress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
 import { bytesText } from '../text.js';
@@ -18,6 +19,25 @@ export interface LoadOptions {
   readonly imageFile?: string;
   readonly platforms: readonly string[];
   readonly resolveRef?: string;
+  readonly output: OutputFormat;
+}
+
+/** An image as scripts are told of it. */
+interface Told {
+  readonly reference: string;
+  readonly outcome: 'loaded' | 'failed';
+  readonly digest?: string | undefined;
+  readonly bytes?: number;
+  readonly problem?: string;
+}
+
+/** What a command works with. */
+interface Work {
+  readonly api: AdminApi;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  /** `line` is for people. */
+  tell(image: Told, line: string): void;
 }
 
 const POLL_MS = 300;
@@ -26,14 +46,22 @@ const MAX_LIST = 1_000_000;
 const SNIFF = 512;
 const ARCHIVE_NAME = /\.(tar|tgz|gz|zst|tzst)$|^\.{0,2}\/|^~/;
 
-/** Loads what is named, one after the other; 1 when anything of it failed, which is told on stderr. */
+/** Loads what is named, one after the other; 1 when anything of it failed, which is told on stderr and in what scripts are told. */
 export async function loadCommand(
-  { sources, imageFile, platforms, resolveRef }: LoadOptions,
+  { sources, imageFile, platforms, resolveRef, output }: LoadOptions,
   api: AdminApi,
   around: Surroundings,
   signal: AbortSignal,
 ): Promise<number> {
   const progress = openProgress(around.terminal, around.err);
+  const forPeople = output === 'table' || output === 'wide';
+  const told: Told[] = [];
+  const tell = (image: Told, line: string) => {
+    told.push(image);
+    if (image.outcome === 'failed') progress.line(line);
+    else if (forPeople) around.out(`${line}\n`);
+  };
+  const work: Work = { api, progress, signal, tell };
   let failed = 0;
   try {
     const lists: string[] = [];
@@ -46,11 +74,11 @@ export async function loadCommand(
     }
     if (resolveRef !== undefined && archives.length !== 1)
       throw new CommandFailure('--resolve-ref names the image of one archive; give exactly one');
-    for (const archive of archives)
-      failed += await loadArchive(archive, { platforms, resolveRef }, api, around, progress, signal);
-    if (lists.length > 0) failed += await loadList(lists.join('\n'), platforms, api, around, progress, signal);
+    for (const archive of archives) failed += await loadArchive(archive, { platforms, resolveRef }, work);
+    if (lists.length > 0) failed += await loadList(lists.join('\n'), platforms, work);
   } finally {
     progress.stop();
+    if (!forPeople) around.out(formatted(told, output, () => ''));
   }
   return failed > 0 ? 1 : 0;
 }
@@ -59,10 +87,7 @@ export async function loadCommand(
 async function loadArchive(
   path: string,
   { platforms, resolveRef }: Pick<LoadOptions, 'platforms' | 'resolveRef'>,
-  api: AdminApi,
-  around: Surroundings,
-  progress: Progress,
-  signal: AbortSignal,
+  { api, progress, signal, tell }: Work,
 ): Promise<number> {
   const name = path === '-' ? 'standard input' : basename(path);
   const query = { name: resolveRef, platform: platforms };
@@ -78,9 +103,9 @@ async function loadArchive(
     throw new CommandFailure(`${name}: ${(error as Error).message}`);
   }
   show(size);
-  for (const { reference: image, outcome, problem, digest, bytes } of report.images) {
-    if (outcome === 'failed') progress.line(`${name}: ${image}: ${problem}`);
-    else around.out(`${image} ${digest} ${bytesText(bytes)}\n`);
+  for (const { reference, outcome, problem = '', digest, bytes } of report.images) {
+    if (outcome === 'failed') tell({ reference, outcome, problem }, `${name}: ${reference}: ${problem}`);
+    else tell({ reference, outcome, digest, bytes }, `${reference} ${digest} ${bytesText(bytes)}`);
   }
   return report.images.filter(({ outcome }) => outcome === 'failed').length;
 }
@@ -125,10 +150,7 @@ function openArchive(path: string, directory: boolean): Readable {
 async function loadList(
   list: string,
   platforms: readonly string[],
-  api: AdminApi,
-  around: Surroundings,
-  progress: Progress,
-  signal: AbortSignal,
+  { api, progress, signal, tell }: Work,
 ): Promise<number> {
   let job = await api.json<PreloadJob>('POST', '/preload', { body: { images: list, platforms }, signal });
   const told = new Set<number>();
@@ -141,9 +163,11 @@ async function loadList(
         if (state === 'queued' || state === 'running' || told.has(index)) continue;
         told.add(index);
         if (bytes > 0) progress.show(name, bytes, bytes);
-        if (state !== 'done') progress.line(`${name}: ${failure?.message ?? state}`);
+        const problem = failure?.message ?? state;
+        const news = `${name} ${digest} ${bytesText(bytes)} (${pulled} of ${objectsDone} objects were new)`;
+        if (state !== 'done') tell({ reference: name, outcome: 'failed', problem }, `${name}: ${problem}`);
         else if (matches !== undefined) progress.line(`${name}: ${matches} tags`);
-        else around.out(`${name} ${digest} ${bytesText(bytes)} (${pulled} of ${objectsDone} objects were new)\n`);
+        else tell({ reference: name, outcome: 'loaded', digest, bytes }, news);
       }
       if (job.state !== 'running') break;
       await layers.update(job, signal);

@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import type { z } from 'zod';
 import type { PruneImage, PruneJob } from '../../admin/prune/models.js';
 import { type AdminApi, CommandFailure } from '../api.js';
+import { formatted, type OutputFormat } from '../output.js';
 import { openProgress } from '../progress.js';
 import type { Surroundings } from '../serve.js';
 import { bytesText, count } from '../text.js';
@@ -20,6 +22,7 @@ export interface PruneOptions {
   readonly yes: boolean;
   /** Even what leaves nothing. */
   readonly all: boolean;
+  readonly output: OutputFormat;
 }
 
 type Job = z.output<typeof PruneJob>;
@@ -31,7 +34,7 @@ const WRONG_USAGE = 2;
 
 /** Plans, shows what would go, asks where somebody can answer, then removes it. */
 export async function pruneCommand(
-  { rule, dryRun, yes, all }: PruneOptions,
+  { rule, dryRun, yes, all, output }: PruneOptions,
   api: AdminApi,
   around: Surroundings,
   signal: AbortSignal,
@@ -46,7 +49,8 @@ export async function pruneCommand(
   const plan = await api.json<Job>('POST', '/prune/plan', { body: rule, signal });
   try {
     const { planned } = plan;
-    if (dryRun || asks) await show(plan, api, around, signal);
+    const forPeople = output === 'table' || output === 'wide';
+    if (asks || (dryRun && forPeople)) await show(plan, api, around, signal);
     if (planned.protected > 0)
       around.err(
         `${count(planned.protected, 'image')} ${planned.protected === 1 ? 'stays' : 'stay'}: kept, pinned, or served within cache.protect\n`,
@@ -54,7 +58,8 @@ export async function pruneCommand(
     if (planned.above) around.err(`what stays is ${bytesText(planned.above)} larger than asked for\n`);
     const nothing = planned.images === 0 && planned.tags === 0;
     if (dryRun || nothing) {
-      around.out(`${nothing ? 'nothing to remove' : `would remove ${summary(planned)}`}\n`);
+      const text = nothing ? 'nothing to remove' : `would remove ${summary(planned)}`;
+      around.out(formatted(plan, output, () => `${text}\n`));
       return 0;
     }
     if (planned.everything && rule.toSize === undefined && !all)
@@ -64,7 +69,7 @@ export async function pruneCommand(
       return 0;
     }
     const job = await carryOut(plan, all, api, around, signal);
-    around.out(`removed ${summary(job.removed)}\n`);
+    around.out(formatted(job, output, () => `removed ${summary(job.removed)}\n`));
     if (job.state !== 'done')
       throw new CommandFailure(`the prune was ${job.state}${job.error ? `: ${job.error}` : ''}`);
     return 0;
@@ -95,10 +100,14 @@ async function carryOut(plan: Job, all: boolean, api: AdminApi, around: Surround
   }
 }
 
+/** Ctrl-C at the question interrupts like anywhere else; the end of the input (Ctrl-D) is a no. */
 async function agreed(question: string, { input, terminal }: Surroundings, signal: AbortSignal): Promise<boolean> {
-  const asking = createInterface({ input: input!, ...(terminal ? { output: terminal } : {}) });
+  // Not readline's own terminal, which takes Ctrl-C for a key.
+  const asking = createInterface({ input: input!, ...(terminal ? { output: terminal } : {}), terminal: false });
   try {
-    return /^y(es)?$/i.test((await asking.question(question, { signal })).trim());
+    const ended = once(asking, 'close', { signal }).then(() => '');
+    const answer = await Promise.race([asking.question(question, { signal }), ended]);
+    return /^y(es)?$/i.test(answer.trim());
   } finally {
     asking.close();
   }
