@@ -63,7 +63,7 @@ it('a copy of the data directory of a server that was stopped is a backup', asyn
   }
 });
 
-/** pg_dump and pg_restore of PostgreSQL 15, where the machine has them. */
+/** pg_dump and pg_restore, which come with the PostgreSQL 15 that local tests run on; skipped on a machine that runs it in a container. */
 const programs = ['/usr/lib/postgresql/15/bin', ...(process.env.PATH ?? '').split(':')].find((path) =>
   existsSync(join(path, 'pg_dump')),
 );

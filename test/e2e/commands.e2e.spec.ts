@@ -89,11 +89,13 @@ describe.each(stacks())('commands against a server of the %s stack', (name) => {
     });
   });
 
-  (name === 'distributed' ? it : it.skip)('status names what a server waits for: 1', async () => {
-    await system.services.nats!.kill();
-    const status = await run('status');
-    await system.services.nats!.restart();
-    expect([status.code, status.err]).toEqual([1, expect.stringMatching(/^ociregistry: nats does not answer: /)]);
-    expect(status.out).toMatch(/^state +not ready$/m);
-  });
+  // A standalone server has no services that could be away.
+  if (name === 'distributed')
+    it('status names what a server waits for: 1', async () => {
+      await system.services.nats!.kill();
+      const status = await run('status');
+      await system.services.nats!.restart();
+      expect([status.code, status.err]).toEqual([1, expect.stringMatching(/^ociregistry: nats does not answer: /)]);
+      expect(status.out).toMatch(/^state +not ready$/m);
+    });
 });

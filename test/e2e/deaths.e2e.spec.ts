@@ -12,6 +12,7 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
+/** A standalone server is one process: its death takes its clients' sockets with it. Skipped when STACK names that one alone. */
 const distributedOnly = stacks().includes('distributed') ? describe : describe.skip;
 
 distributedOnly('the death of a process, distributed', () => {

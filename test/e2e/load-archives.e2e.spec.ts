@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
@@ -192,19 +193,24 @@ describe('archives of images', () => {
     renameSync(join(dataDir, 'no-inbox'), join(dataDir, 'inbox'));
   });
 
-  it('works with no server running: the command starts the stack on the data directory', async () => {
+  // A network of its own that has nothing but loopback; who is not root may not make one.
+  const cutOff = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
+  const within = spawnSync(cutOff[0]!, [...cutOff.slice(1), 'true']).status === 0 ? cutOff : [];
+
+  it('works with no server running and the network shut off: the command starts the stack on the data directory', async () => {
     const config = file('alone.yaml');
     const [port, adminPort] = [await freePort(), await freePort()];
     const registries = [{ name: upstream.host, scheme: 'http' }];
     writeFileSync(config, stringify({ dataDir: file('alone'), port, adminPort, airGapped: true, registries }));
-    const alone = (args: string[]) => ociregistry(['--config-file', config, ...args]);
-    expect(await alone(['load', file('first.tar')])).toMatchObject({ code: 0, err: '' });
+    const alone = (args: string[]) => ociregistry(['--config-file', config, ...args], { within });
+    expect(await alone(['load', file('first.tar'), file('second.tar')])).toMatchObject({ code: 0, err: '' });
     expect(await alone(['export', '-o', file('alone.tar'), names.one])).toMatchObject({ code: 0 });
     expect(readFileSync(file('alone.tar')).equals(readFileSync(file('first.tar')))).toBe(true);
     // The data directory is free again.
     const server = await ServerProcess.start('all', { dataDir: file('alone'), airGapped: true, registries }, directory);
     try {
       await expectServed(server.url, images.one, 'air/one');
+      await expectServed(server.url, images.two, 'air/two');
     } finally {
       await server.stop();
     }

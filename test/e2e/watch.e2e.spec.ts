@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { get } from '../support/client.js';
+import { digestOfBody, get } from '../support/client.js';
 import { eventually } from '../support/eventually.js';
 import { type Installation, install, stacks } from '../support/servers.js';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream/index.js';
@@ -197,4 +197,18 @@ describe.each(stacks())('watched tags and webhooks on the %s stack', (name) => {
       expect(value('hook_tags_total{source="docker",result="accepted"}')).toBe(1);
     });
   });
+
+  // The only process of a standalone server has nobody to take over from it.
+  if (name === 'distributed')
+    it('goes on in another process when the one that watches is killed', async () => {
+      const [watching, other] = [await system.admin(), await system.another!()];
+      const taken = 'this process watches tags now';
+      expect([watching.log.includes(taken), other.log.includes(taken)]).toEqual([true, false]);
+      await watching.stop('SIGKILL');
+      const next = addImage('watched/app', 'v1');
+      await eventually(() => allHeld(next.blobs), 120_000);
+      expect(other.log).toContain(taken);
+      const { body } = await pull('watched/app/manifests/v1');
+      expect(digestOfBody(body)).toBe(next.digest);
+    });
 });

@@ -12,6 +12,8 @@ export interface CommandResult {
 interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string | Buffer;
+  /** A command that runs it, as its last arguments. */
+  readonly within?: readonly string[];
   /** Sent a signal as soon as this stands in what it printed. */
   readonly interruptAt?: RegExp;
   /** Sent a signal when this resolves. */
@@ -21,7 +23,8 @@ interface CommandOptions {
 /** Runs `ociregistry`, built, to its end; not on a terminal. */
 export function ociregistry(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...options.env } });
+    const [program, ...words] = [...(options.within ?? []), process.execPath, MAIN, ...args];
+    const child = spawn(program!, words, { env: { ...process.env, ...options.env } });
     const text = { out: '', err: '' };
     const keep = (name: keyof typeof text) => (chunk: Buffer) => {
       text[name] += chunk;

@@ -117,6 +117,8 @@ export interface Installation {
   readonly services: { readonly postgres?: Restartable; readonly nats?: Restartable; readonly s3?: Restartable };
   /** The process with the admin API; on the distributed stack it is started when it is first asked for. */
   admin(): Promise<ServerProcess>;
+  /** One more process with the role `admin`, on the distributed stack alone; stopped with the others. */
+  another?(): Promise<ServerProcess>;
   /** Behind the servers' backs: the database, the committed blobs, the directories of running downloads. */
   readonly databaseUrl: string;
   readonly stored: StoredBlobs;
@@ -219,6 +221,11 @@ async function distributed(config: object, directory: string): Promise<Installat
     pullers,
     services: { postgres, nats, s3 },
     admin: () => (admin ??= one('admin', 1)),
+    another: async () => {
+      const server = await one('admin', 2);
+      started.push(server);
+      return server;
+    },
     databaseUrl: postgres.url,
     stored: objectsOf(s3),
     spools: [1, 2].map((n) => join(directory, `puller${n}`, 'spool')),
