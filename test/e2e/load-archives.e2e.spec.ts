@@ -145,7 +145,7 @@ describe('archives of images', () => {
   });
 
   it('tells scripts what it loaded and what failed', async () => {
-    writeFileSync(file('list'), `${names.one}\nbad//name\n`);
+    writeFileSync(file('list'), '# one\nbad//name\n');
     const { code, out } = await atSource([
       'load',
       '--output',
@@ -159,7 +159,6 @@ describe('archives of images', () => {
       [
         { reference: names.one, outcome: 'loaded', digest: images.one.root.digest, bytes: expect.any(Number) },
         { reference: names.two, outcome: 'loaded', digest: images.two.root.digest, bytes: expect.any(Number) },
-        { reference: names.one, outcome: 'loaded', digest: images.one.root.digest, bytes: expect.any(Number) },
         { reference: 'bad//name', outcome: 'failed', problem: 'line 2: invalid repository name' },
       ],
     ]);

@@ -125,18 +125,18 @@ export class Registry {
       return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' }, 'hit');
     }
     this.refuseKnownNo(repository, digest, 'BLOB_UNKNOWN');
-    const outcome = await this.remembering(repository, digest, () =>
-      waits.wait(request, { attach: true, signal: context.signal }),
+    const { pulled, found: size } = await this.fetch(
+      () => this.remembering(repository, digest, () => waits.wait(request, { attach: true, signal: context.signal })),
+      async (outcome) =>
+        outcome.state === 'running'
+          ? outcome.transfer.size()
+          : (outcome.size ?? (await catalog.findBlob(repository, digest))?.size ?? (await blobs.stat(digest))?.size),
     );
-    const origin = outcome.shared ? 'joined' : 'fetched';
-    if (outcome.state === 'running') {
-      const size = await outcome.transfer.size();
-      return new BlobReader(this.ports, this.facts, request, size, outcome, origin, outcome.source);
-    }
-    const size = outcome.size ?? (await catalog.findBlob(repository, digest))?.size ?? (await blobs.stat(digest))?.size;
-    if (size === undefined) throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
+    const origin = pulled.shared ? 'joined' : 'fetched';
+    if (pulled.state === 'running')
+      return new BlobReader(this.ports, this.facts, request, size, pulled, origin, pulled.source);
     this.facts.addBlob(repository, digest, size);
-    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin, outcome.source);
+    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin, pulled.source);
   }
 
   /** A small blob from this process's memory, without a promise. */
@@ -218,12 +218,12 @@ export class Registry {
   /** Pulls, and finds what was pulled; again when it was pruned in between. */
   private async fetch<P, T>(
     pull: () => Promise<P>,
-    find: () => Promise<T | undefined>,
+    find: (pulled: P) => Promise<T | undefined>,
   ): Promise<{ pulled: P; found: T }> {
     for (let tries = 1; tries <= PRUNED_AT_ONCE; tries++) {
       const pulled = await pull();
-      const found = await find();
-      if (found) return { pulled, found };
+      const found = await find(pulled);
+      if (found !== undefined) return { pulled, found };
     }
     throw new Failure('UNAVAILABLE', undefined, { retryAfter: 1 });
   }
