@@ -135,6 +135,21 @@ export function ledgerContract(open: () => Catalog): void {
     expect(await ledger().find(running)).toBeDefined();
   });
 
+  it('ends running pulls that nobody has taken over, as failed, and no others', async () => {
+    const [lost, held] = [someKey(), someKey()];
+    const ref = claimedRef(await ledger().claim(lost, target, 'dead', 0));
+    await ledger().announce(ref, { url: 'x' }, 1);
+    await ledger().claim(held, target, 'alive', LONG);
+    await ledger().endLost(LONG);
+    expect(await ledger().find(lost)).toMatchObject({ state: 'running' });
+    expect(await ledger().endLost(0)).toBeGreaterThan(0);
+    expect(await ledger().find(lost)).toMatchObject({ state: 'finished', failure: { reason: 'UNAVAILABLE' } });
+    expect(await ledger().find(lost)).not.toHaveProperty('relay');
+    expect(await ledger().find(held)).toMatchObject({ state: 'running', worker: 'alive' });
+    expect(await ledger().renew(ref, LONG)).toBe(false);
+    expect(await ledger().claim(lost, target, 'next', LONG)).toMatchObject({ ref: { attempt: 1 } });
+  });
+
   it('fails the one call with bad values and none beside it', async () => {
     const keys = Array.from({ length: 5 }, someKey);
     const results = await Promise.allSettled(

@@ -45,6 +45,18 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('pull ledger on Postg
 
     ledgerContract(() => alone);
 
+    it('ends what an earlier process was working on and nobody has asked for since', async () => {
+      const dead = await open();
+      const key = randomUUID();
+      await dead.pulls.claim(key, target, 'w', 0);
+      await dead.close();
+      const next = await open();
+      expect(await next.pulls.endLost(0)).toBeGreaterThan(0);
+      expect(await next.pulls.find(key)).toMatchObject({ state: 'finished', failure: { reason: 'UNAVAILABLE' } });
+      expect(await next.pulls.claim(key, target, 'w', 0)).toMatchObject({ ref: { attempt: 1 } });
+      await next.close();
+    });
+
     it('puts into the rows what it decided, one for each pull', async () => {
       const own = await open();
       const [done, open_] = [randomUUID(), randomUUID()];

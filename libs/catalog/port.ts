@@ -146,6 +146,7 @@ export interface CatalogCounts {
  *   (none) --claim--> running --finish--> finished
  *   running --lease over, claim--> running (attempt + 1)
  *   finished --claim--> running (attempt 1)
+ *   running --lease long over--> finished
  *
  * `attempt` fences: announce, renew and finish of an older attempt change nothing and answer false.
  */
@@ -161,6 +162,11 @@ export interface PullLedger {
   find(key: string): Promise<PullRow | undefined>;
   /** Removes finished rows older than `ms`. Returns how many. */
   expire(ms: number): Promise<number>;
+  /**
+   * Finishes, as failed, the running pulls that nobody has taken over `ms` after their lease was over: nobody waits for them
+   * any more. Returns how many.
+   */
+  endLost(ms: number): Promise<number>;
 }
 
 export interface ClaimRef {

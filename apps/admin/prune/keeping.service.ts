@@ -20,6 +20,9 @@ const TICK_MS = 5_000;
 const STOP_MS = 3_000;
 const LEASE_MS = 10 * 60_000;
 const SIZE_EVERY_MS = 30_000;
+const LOST_EVERY_MS = 300_000;
+/** Milliseconds after its lease that a pull is taken for lost: much longer than any takeover takes. */
+const LOST_AFTER_MS = 600_000;
 const RETENTION_EVERY_MS = 3_600_000;
 const STRAYS_EVERY_MS = 24 * 3_600_000;
 /** A day longer than the longest window that `stats` tells of. */
@@ -86,6 +89,11 @@ export class KeepingService implements OnApplicationBootstrap {
         await this.fit();
       });
       if (pruneConfig.enabled) await this.duty('prune-config', pruneConfig.frequency, () => this.scheduled());
+      await this.duty('lost-pulls', LOST_EVERY_MS, async () => {
+        const lost = await catalog.pulls.endLost(LOST_AFTER_MS);
+        if (lost > 0)
+          log.warn({ pulls: lost }, 'pulls whose pullers were lost, and that nobody asked for again, were ended');
+      });
       await this.duty('retention', RETENTION_EVERY_MS, () => this.expire());
       await this.duty('strays', STRAYS_EVERY_MS, async () => {
         const removed = await pruner.sweep(STRAYS_EVERY_MS);

@@ -1,4 +1,4 @@
-import type { FailureRecord, Target } from '#oci';
+import { Failure, type FailureRecord, type Target } from '#oci';
 import type { Claim, ClaimRef, PullLedger, PullRow } from '../port.js';
 import { EXPIRE_AT_MOST, pulls, type Statement } from '../statements/index.js';
 import { Batcher } from './batcher.js';
@@ -40,6 +40,9 @@ interface FoundRow {
 }
 
 const MAX_TRIES = 3;
+
+/** How a pull ended that nobody took over. */
+export const LOST = new Failure('UNAVAILABLE', 'its puller was lost, and nobody asked for it again').toRecord();
 
 const batching = {
   maxBatch: 200,
@@ -113,6 +116,16 @@ export class PostgresPullLedger implements PullLedger {
       const some = await this.connection.execute(pulls.expirePulls, [ms]);
       removed += some;
       if (some < EXPIRE_AT_MOST) return removed;
+    }
+  }
+
+  /** `mine`: keys of pulls that this process knows to be running. */
+  async endLost(ms: number, mine: readonly string[] = []): Promise<number> {
+    let ended = 0;
+    for (;;) {
+      const some = await this.connection.execute(pulls.endLostPulls, [ms, mine, JSON.stringify(LOST)]);
+      ended += some;
+      if (some < EXPIRE_AT_MOST) return ended;
     }
   }
 

@@ -4,7 +4,7 @@ import type { Claim, ClaimRef, PullLedger, PullRow } from '../port.js';
 import { pulls } from '../statements/index.js';
 import type { Connection } from './connection.js';
 import { isValueError } from './failures.js';
-import { PostgresPullLedger } from './ledger.js';
+import { LOST, PostgresPullLedger } from './ledger.js';
 
 /** One pull as this process knows it. Times by `performance.now()`. */
 interface Entry {
@@ -117,15 +117,8 @@ export class OwnPullLedger implements PullLedger {
 
   async finish(ref: ClaimRef, failure?: FailureRecord): Promise<boolean> {
     const entry = this.held(ref);
-    if (!entry) return false;
-    entry.state = 'finished';
-    entry.relay = undefined;
-    entry.failure = failure;
-    entry.changedAt = performance.now();
-    this.running.delete(ref.key);
-    this.finished.set(ref.key, entry);
-    this.changed(entry);
-    return true;
+    if (entry) this.end(entry, failure);
+    return entry !== undefined;
   }
 
   async release(ref: ClaimRef): Promise<boolean> {
@@ -163,6 +156,15 @@ export class OwnPullLedger implements PullLedger {
     return this.rows.expire(ms);
   }
 
+  async endLost(ms: number): Promise<number> {
+    const now = performance.now();
+    const over = [...this.running.values()].filter(({ leaseUntil }) => leaseUntil < now - ms);
+    for (const entry of over) this.end(entry, LOST);
+    await this.flush();
+    this.lost.clear();
+    return over.length + (await this.rows.endLost(ms, [...this.running.keys()]));
+  }
+
   /** What is known is in the rows when this resolves; rejects as a statement does. */
   async flush(): Promise<void> {
     while (this.unwritten.size > 0 || this.writing) await this.writeOnce();
@@ -173,6 +175,16 @@ export class OwnPullLedger implements PullLedger {
     clearTimeout(this.timer);
     await this.flush().catch(() => {});
     clearTimeout(this.timer);
+  }
+
+  private end(entry: Entry, failure: FailureRecord | undefined): void {
+    entry.state = 'finished';
+    entry.relay = undefined;
+    entry.failure = failure;
+    entry.changedAt = performance.now();
+    this.running.delete(entry.key);
+    this.finished.set(entry.key, entry);
+    this.changed(entry);
   }
 
   private held({ key, worker, attempt, token }: ClaimRef): Entry | undefined {

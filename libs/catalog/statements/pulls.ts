@@ -149,3 +149,18 @@ WITH old AS MATERIALIZED (
 )
 DELETE FROM pulls p USING old WHERE p.key = old.key`,
 );
+
+/** $1 ms since when the lease has been over, $2 keys that are worked on whatever the row says, $3 failure */
+export const endLostPulls = batchStatement(
+  'endLostPulls',
+  `
+WITH lost AS MATERIALIZED (
+  SELECT key FROM pulls
+  WHERE state = 'running' AND lease_until < clock_timestamp() - $1::float8 * interval '1 millisecond'
+    AND key <> ALL ($2::text[])
+  ORDER BY key COLLATE "C" LIMIT ${EXPIRE_AT_MOST}
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE pulls p SET state = 'finished', failure = $3::jsonb, relay = NULL, changed_at = clock_timestamp()
+FROM lost WHERE p.key = lost.key`,
+);
