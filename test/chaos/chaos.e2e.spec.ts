@@ -141,9 +141,6 @@ function excused({ verdict, status, from, until }: Ending, history: readonly Str
     );
   if (verdict === 'wrong' || verdict === 'hung') return false;
   if (alone && during('server')) return true;
-  // A private database that is killed loses its last half second, perhaps a claim: that pull then counts as another's, and its
-  // readers in the same process have nothing to compare with what the next one brings.
-  if (alone && verdict === 'cut' && during('postgres')) return true;
   return verdict === 'refused' && status === 503 && during('postgres', 's3');
 }
 
