@@ -31,5 +31,6 @@ export interface DownloadPorts {
   onSize(size: number | undefined): void;
   /** Takes bytes; its promise is the back-pressure. */
   write(offset: number, chunk: Buffer): Promise<void>;
-  onEvent(event: 'resume' | 'restart' | 'connection'): void;
+  /** `fewer`: more connections than one were too many. */
+  onEvent(event: 'resume' | 'restart' | 'connection' | 'fewer'): void;
 }

@@ -125,6 +125,106 @@ describe('Download', () => {
     expect(source.sent).toBe(4000);
   });
 
+  it('asks on resume for the rest of the same content only, and starts over with other content', async () => {
+    const bytes = pattern(4000);
+    const asked: (string | undefined)[] = [];
+    const into = Buffer.alloc(bytes.length);
+    const events: string[] = [];
+    const job = new Download(
+      {
+        open: async (_span, ifRange) => {
+          asked.push(ifRange);
+          const first = asked.length === 1;
+          async function* body() {
+            yield first ? bytes.subarray(0, 1500) : bytes;
+            if (first) throw new Failure('UPSTREAM_ERROR', 'broken', { origin: 'upstream', retryable: true });
+          }
+          // What is there now is not what the tag says: all of it comes, as RFC 9110 has it.
+          return { offset: 0, size: bytes.length, ranges: true, etag: '"first"', body: body(), abort: () => {} };
+        },
+        onSize: () => {},
+        write: async (offset, chunk) => void chunk.copy(into, offset),
+        onEvent: (event) => events.push(event),
+      },
+      OPTIONS,
+    );
+    expect(await job.run(new AbortController().signal)).toBe(bytes.length);
+    expect(asked).toEqual([undefined, '"first"']);
+    expect(events).toEqual(['resume', 'restart']);
+    expect(into.equals(bytes)).toBe(true);
+  });
+
+  /** Brings a blob at `rate(connections at this moment)` bytes a second on each of them. */
+  class Line {
+    open_ = 0;
+    most = 0;
+    spans: ({ offset: number; length?: number } | undefined)[] = [];
+    events: string[] = [];
+    readonly written: Uint8Array;
+    constructor(
+      readonly bytes: Buffer,
+      private readonly rate: (connections: number) => number,
+      private readonly ranged: boolean,
+    ) {
+      this.written = new Uint8Array(bytes.length / 1024);
+    }
+
+    async run(): Promise<void> {
+      const line = this;
+      const job = new Download(
+        {
+          open: async (span) => {
+            line.spans.push(span);
+            const offset = line.ranged ? (span?.offset ?? 0) : 0;
+            const end = line.ranged && span?.length ? offset + span.length : line.bytes.length;
+            let open = true;
+            line.most = Math.max(line.most, ++line.open_);
+            const close = () => {
+              if (open) line.open_--;
+              open = false;
+            };
+            async function* body() {
+              for (let at = offset; at < end && open; ) {
+                await new Promise((resolve) => setTimeout(resolve, 20));
+                const piece = Math.ceil(line.rate(line.open_) / 50 / 1024) * 1024;
+                yield line.bytes.subarray(at, Math.min(at + piece, end));
+                at += piece;
+              }
+              if (!open) throw new Failure('UPSTREAM_ERROR', 'aborted', { origin: 'upstream', retryable: true });
+              close();
+            }
+            // Its first answer said that it knows ranges.
+            return { offset, size: line.bytes.length, ranges: true, body: body(), abort: close };
+          },
+          onSize: () => {},
+          write: async (offset, chunk) => {
+            for (let i = 0; i < chunk.length; i += 1024) line.written[(offset + i) / 1024]!++;
+          },
+          onEvent: (event) => line.events.push(event),
+        },
+        OPTIONS,
+      );
+      expect(await job.run(new AbortController().signal)).toBe(line.bytes.length);
+      expect(line.written.every((times) => times === 1)).toBe(true);
+    }
+  }
+
+  it('goes back to one connection when several bring less than one did', async () => {
+    const line = new Line(Buffer.alloc(24 * MiB), (n) => (n > 1 ? 40 * 1024 : 8 * MiB), true);
+    await line.run();
+    expect(line.most).toBeGreaterThan(1);
+    expect(line.events.filter((event) => event === 'fewer')).toHaveLength(1);
+    // The shares of those that were given up come one after the other.
+    expect(line.spans.length).toBeGreaterThan(line.most);
+  }, 60_000);
+
+  it('goes back to one connection when the upstream answers a range with all of it', async () => {
+    const line = new Line(Buffer.alloc(24 * MiB), () => 8 * MiB, false);
+    await line.run();
+    expect(line.spans).toEqual([undefined, expect.objectContaining({ offset: expect.any(Number) })]);
+    expect(line.events).toEqual(['connection', 'fewer']);
+  }, 60_000);
+
   it('fails when tries bring nothing, with the reason of the last', async () => {
     const bytes = pattern(4000);
     const source = new Source(bytes, { ranges: true, tellSize: true, breaks: (n) => (n === 0 ? 1000 : 0) });

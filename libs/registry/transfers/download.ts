@@ -4,20 +4,7 @@ import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
 import type { DownloadOptions, DownloadPorts } from './download-options.js';
 import { OwnLoad } from './own-load.js';
-
-/** One connection's share of the blob: it reads from `position` up to `limit`, which a split may lower. */
-interface Run {
-  position: number;
-  limit: number;
-  /** Bytes since the last tick, and the rate that the last ticks gave (bytes a second). */
-  fresh: number;
-  rate: number;
-  body?: BlobBody;
-  /** The connection was given up for its rate: what it brought counts as nothing. */
-  crawled?: boolean;
-  /** It waits for us to take its bytes. */
-  held?: boolean;
-}
+import { type Run, Shares } from './shares.js';
 
 const TICK_MS = 250;
 /** Short downloads, and the start of every one, are left to one connection. */
@@ -27,6 +14,9 @@ const MIN_SPLIT = 8 * 2 ** 20;
 /** A download in the middle sits a rate limit out for so long at most, for each of its tries. Milliseconds. */
 const LONGEST_REST = 15_000;
 const ALIGN = 2 ** 20;
+/** Several connections that bring less than this part of what one did, for so many ticks, are too many. */
+const TOO_MANY = 0.7;
+const TOO_MANY_TICKS = 4;
 
 /**
  * Brings every byte of one blob once. Starts as one plain GET; when that turns out slow and the upstream answers ranges,
@@ -36,7 +26,7 @@ const ALIGN = 2 ** 20;
  */
 export class Download {
   readonly received = new SpanSet();
-  private readonly runs = new Set<Run>();
+  private readonly shares = new Shares();
   private readonly abort = new AbortController();
   private readonly work: Promise<void>[] = [];
   private size: number | undefined;
@@ -46,6 +36,9 @@ export class Download {
   private answered = false;
   private bestRate = 0;
   private lastSplit = 0;
+  /** Bytes a second of the first connection, when it got company. */
+  private firstRate = 0;
+  private slowTicks = 0;
   private readonly load = new OwnLoad();
   private helped = true;
   private failure: unknown;
@@ -54,8 +47,16 @@ export class Download {
     private readonly ports: DownloadPorts,
     private readonly options: DownloadOptions,
     size?: number,
+    /** Goes on where another download of the same blob was. */
+    private readonly from: { readonly offset: number; readonly etag?: string | undefined } = { offset: 0 },
   ) {
     this.size = size;
+    this.etag = from.etag;
+  }
+
+  /** What the upstream calls the content. */
+  get contentTag(): string | undefined {
+    return this.etag;
   }
 
   /** Resolves with the size when everything was received. */
@@ -67,7 +68,7 @@ export class Download {
     const ticker = setInterval(() => this.tick(), TICK_MS);
     ticker.unref();
     try {
-      this.start(0, this.size ?? Number.POSITIVE_INFINITY);
+      this.start(this.from.offset, this.size ?? Number.POSITIVE_INFINITY);
       for (let i = 0; i < this.work.length; i++) await this.work[i];
       if (this.failure) throw this.failure;
       return this.size ?? this.received.frontier;
@@ -80,7 +81,8 @@ export class Download {
   /** A reader waits for `offset`. Opens a connection there unless one gets there within about a second. */
   demand(offset: number): void {
     if (!this.answered || !this.maySplit()) return;
-    const owner = [...this.runs].find((run) => run.position <= offset && offset < run.limit);
+    if (this.unpark(offset)) return;
+    const owner = this.shares.ownerOf(offset);
     if (!owner) return;
     const start = offset - (offset % ALIGN);
     if (start - owner.position < 2 * ALIGN || (start - owner.position) / Math.max(owner.rate, 1) < 1) return;
@@ -88,22 +90,37 @@ export class Download {
     this.split(owner, start);
   }
 
-  /** No more connections than one, which brings the bytes in order. To be called before a second one is there. */
-  keepToOne(): void {
+  /** Ends it; `run` rejects with `reason`. */
+  stop(reason: unknown): void {
+    this.abort.abort(reason);
+  }
+
+  /** No more connections than one, which brings the bytes in order. False when there are more already. */
+  keepToOne(): boolean {
     this.alone = true;
+    return this.work.length <= 1;
   }
 
   private start(position: number, limit: number): void {
-    const run: Run = { position, limit, fresh: 0, rate: 0 };
-    this.runs.add(run);
+    const run = this.shares.add(position, limit);
     this.work.push(
       this.fetch(run)
         .catch((error) => {
           this.failure ??= error;
           this.abort.abort(error);
         })
-        .finally(() => this.runs.delete(run)),
+        .finally(() => {
+          this.shares.delete(run);
+          if (this.shares.size === 0 && !this.failure) this.unpark();
+        }),
     );
+  }
+
+  /** Goes on with a share that was given up. */
+  private unpark(offset?: number): boolean {
+    const share = this.shares.unpark(offset);
+    if (share) this.start(share.position, share.limit);
+    return share !== undefined;
   }
 
   private split(owner: Run, at: number): void {
@@ -115,39 +132,36 @@ export class Download {
   }
 
   private tick(): void {
-    const slowOurselves = this.load.high(TICK_MS, this.runs.size);
-    const total = this.measure();
+    const slowOurselves = this.load.high(TICK_MS, this.shares.size);
+    const total = this.shares.measure(TICK_MS);
     // More connections would only make it worse.
-    if (slowOurselves || !this.maySplit()) return;
+    if (slowOurselves) return;
+    this.slowTicks = this.shares.size > 1 && total < this.firstRate * TOO_MANY ? this.slowTicks + 1 : 0;
+    if (this.slowTicks >= TOO_MANY_TICKS) {
+      this.shares.parkAllButFirst();
+      this.helped = false;
+      this.ports.onEvent('fewer');
+    }
+    if (!this.maySplit()) return;
     const since = Date.now() - this.lastSplit;
-    if (since < (this.runs.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
-    if (total / this.runs.size >= this.options.fastEnough) return;
+    if (since < (this.shares.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
+    if (total / this.shares.size >= this.options.fastEnough) return;
     // A connection that added nothing shows that the line, not the connection, is the limit.
-    if (this.runs.size > 1) this.helped = total > this.bestRate * 1.2;
+    if (this.shares.size > 1) this.helped = total > this.bestRate * 1.2;
     if (!this.helped) return;
     this.bestRate = Math.max(this.bestRate, total);
-    for (let more = this.runs.size; more > 0 && this.maySplit(); more--) if (!this.splitWidest()) return;
-  }
-
-  /** Bytes a second of all connections. */
-  private measure(): number {
-    let total = 0;
-    for (const run of this.runs) {
-      run.rate = (run.rate + (run.fresh * 1000) / TICK_MS) / 2;
-      run.fresh = 0;
-      total += run.rate;
-    }
-    return total;
+    if (this.shares.size === 1) this.firstRate = total;
+    for (let more = this.shares.size; more > 0 && this.maySplit(); more--) if (!this.splitWidest()) return;
   }
 
   private maySplit(): boolean {
-    const { size } = this.runs;
+    const { size } = this.shares;
     return this.ranges && !this.alone && this.size !== undefined && size > 0 && size < this.options.connections;
   }
 
   /** False when no share is worth another connection. */
   private splitWidest(): boolean {
-    const widest = [...this.runs].reduce((a, b) => (b.limit - b.position > a.limit - a.position ? b : a));
+    const widest = this.shares.widest();
     const half = widest.position + (widest.limit - widest.position) / 2;
     const at = half - (half % ALIGN);
     if (widest.limit - at < MIN_SPLIT) return false;
@@ -168,6 +182,7 @@ export class Download {
         });
       } catch (error) {
         if (this.abort.signal.aborted) throw this.failure ?? this.abort.signal.reason;
+        if (run.parked) return;
         const failure = run.crawled ? tooSlow() : Failure.of(error);
         fruitless = run.position > before && !run.crawled ? 1 : fruitless + 1;
         run.crawled = false;
@@ -205,6 +220,14 @@ export class Download {
       throw new Failure('UPSTREAM_ERROR', 'the upstream registry sent another range', { origin: 'upstream' });
     if (offset < run.position) {
       this.ranges = false;
+      // Whoever comes to its start goes on, instead of two who fetch all of it.
+      const before = this.shares.before(run);
+      if (before) {
+        before.limit = run.limit;
+        run.limit = run.position;
+        this.ports.onEvent('fewer');
+        return true;
+      }
       this.ports.onEvent('restart');
     }
     const timer = this.watchRate(run, body);
