@@ -40,6 +40,13 @@ export function syncFile(fd: number): Promise<void> {
   });
 }
 
+/** Leaves nothing in the file. */
+export function truncateFile(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fs.ftruncate(fd, 0, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
 export function isCode(error: unknown, ...codes: string[]): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code !== undefined && codes.includes(code);

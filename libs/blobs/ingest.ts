@@ -1,7 +1,7 @@
 import { type Digest, type Failure, type Hasher, hasherFor } from '#oci';
 import { BufferPool } from './buffers.js';
 import type { Upload } from './driver.js';
-import { refusedContent, storeFailure } from './failures.js';
+import { isFull, refusedContent, storeFailure } from './failures.js';
 import type { Ingest } from './port.js';
 import type { SpoolFile } from './spool.js';
 
@@ -20,6 +20,7 @@ const slices = new BufferPool(1024 * 1024, 8);
 export class VerifiedIngest implements Ingest {
   private readonly hash: Hasher;
   private hashed = 0;
+  private noRoom: Failure | undefined;
   private catchingUp?: Promise<void>;
   private unreadable?: Failure;
   private verifying?: Promise<number>;
@@ -35,6 +36,7 @@ export class VerifiedIngest implements Ingest {
     private readonly upload: Upload,
     private readonly size: number | undefined,
     private readonly ended: () => void,
+    private readonly onFull?: (failure: Failure) => void,
   ) {
     this.hash = hasherFor(digest);
   }
@@ -45,6 +47,10 @@ export class VerifiedIngest implements Ingest {
 
   get start(): number {
     return this.spool.start;
+  }
+
+  get full(): Failure | undefined {
+    return this.noRoom;
   }
 
   get windowed(): boolean {
@@ -64,6 +70,23 @@ export class VerifiedIngest implements Ingest {
       await this.abort();
       throw storeFailure(error);
     }
+  }
+
+  runAt(offset: number): number {
+    return this.spool.runAt(offset);
+  }
+
+  mayGo(offset: number): void {
+    // Not before it was hashed.
+    if (this.full) this.spool.mayGo(Math.min(offset, this.hashed));
+  }
+
+  /** There is no room for the blob, which `error` says: what was moved to the store is dropped. */
+  fill(error: unknown): void {
+    if (this.noRoom) return;
+    this.noRoom = storeFailure(error);
+    this.upload.abort().catch(() => {});
+    this.onFull?.(this.noRoom);
   }
 
   async read(offset: number, into: Buffer): Promise<number> {
@@ -116,7 +139,7 @@ export class VerifiedIngest implements Ingest {
       this.hashed += piece.length;
     }
     if (this.hashed < this.spool.frontier && !this.unreadable) void this.startCatchingUp();
-    this.upload.written({ offset, length: piece.length });
+    if (!this.full) this.upload.written({ offset, length: piece.length });
   }
 
   private startCatchingUp(): Promise<void> {
@@ -161,9 +184,11 @@ export class VerifiedIngest implements Ingest {
   private async publish(): Promise<number> {
     const size = await this.verify();
     if (this.aborting) throw new Error('commit after abort');
+    if (this.full) throw this.full;
     try {
       await this.upload.commit(size);
     } catch (error) {
+      if (isFull(error)) this.fill(error);
       throw storeFailure(error);
     }
     this.committed = true;

@@ -1,4 +1,4 @@
-import type { Digest } from '#oci';
+import type { Digest, Failure } from '#oci';
 
 /**
  * A blob up to this size in bytes is read whole, verified, and kept in memory by whoever serves it. Nobody is harmed when a
@@ -79,6 +79,11 @@ export interface IngestOptions {
   readonly size?: number;
   /** Ends the wait for room in the spool. */
   readonly signal?: AbortSignal;
+  /**
+   * Told once when there is no room for the blob, on the disk or in the store: it can be written to its end and verified all
+   * the same, through a window in memory, but not be committed. Without it such an ingest fails and is aborted.
+   */
+  readonly onFull?: (failure: Failure) => void;
 }
 
 /**
@@ -94,11 +99,20 @@ export interface Ingest {
   /** The blob does not fit into the spool: it must be written in order, and `write` waits until older bytes have left. */
   readonly windowed: boolean;
   /**
+   * Why it cannot be committed: no room. It must be written in order from then on, and `write` waits until `mayGo` lets older
+   * bytes leave.
+   */
+  readonly full: Failure | undefined;
+  /**
    * Writes `chunk` at `offset`; the buffer may be reused once the promise resolves. Bytes written before are left as
-   * they are. Rejects with Failure UPSTREAM_CONTENT past `size`; with UNAVAILABLE, origin `store`, when there is no room
-   * (the disk is full) or the disk fails, and the ingest is aborted then. The disk may fail an earlier write's bytes.
+   * they are. Rejects with Failure UPSTREAM_CONTENT past `size`; with UNAVAILABLE, origin `store`, when the disk fails, or is
+   * full and nobody wants to be told (`onFull`), and the ingest is aborted then. The disk may fail an earlier write's bytes.
    */
   write(offset: number, chunk: Buffer): Promise<void>;
+  /** How many bytes from `offset` on are written without a gap and have not left. */
+  runAt(offset: number): number;
+  /** When full: nobody reads before `offset` any more. */
+  mayGo(offset: number): void;
   /** Reads written bytes into `into`; returns how many, 0 when they have just left. The caller asks only for what was written. */
   read(offset: number, into: Buffer): Promise<number>;
   /**

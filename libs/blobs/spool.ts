@@ -1,30 +1,16 @@
 import { mkdir, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { Deferred } from '#async';
-import { BufferPool } from './buffers.js';
-import { closeFile, isCode, openFile, readAt, syncFile, writeAt } from './file.js';
+import { BLOCK, type Extent, newExtent, recycle } from './extent.js';
+import { isFull } from './failures.js';
+import { closeFile, isCode, openFile, readAt, syncFile, truncateFile, writeAt } from './file.js';
+import { Overflow, OverflowRoom } from './overflow.js';
 import type { Span } from './port.js';
 import { SpanSet } from './spans.js';
 
-/**
- * Bodies arrive in pieces of 16 to 64 KiB, and a trip through the thread pool per piece bounds a transfer to about
- * 0.3 GB/s; gathered into blocks of this size it is five times that.
- */
-const BLOCK = 256 * 1024;
 /** Blocks being filled (one per connection) and being written: at most 3 MiB of memory per ingest. */
 const MAX_FILLING = 8;
 const MAX_FLUSHING = 4;
-const SMALL = BLOCK / 2;
-const blocks = new BufferPool(BLOCK, 256);
-
-/** Written bytes that are not in the file yet. */
-interface Extent {
-  readonly offset: number;
-  readonly room: number;
-  length: number;
-  readonly buffer: Buffer;
-  readonly pooled: boolean;
-}
 
 /**
  * The bytes of a running transfer: a local file with a bounded write-behind in front, written in any order and read
@@ -44,6 +30,10 @@ export class SpoolFile {
   private first = 0;
   private mayGoTo = 0;
   private room: Deferred | undefined;
+  private overflow: Overflow<Extent> | undefined;
+  /** Every byte in the file is before it. */
+  private fileEnd = 0;
+  private unsynced?: { readonly error: unknown };
 
   /** `window`: bytes that may be in the file at a time, a whole number of blocks. The file is a ring then. */
   constructor(
@@ -51,6 +41,9 @@ export class SpoolFile {
     readonly window?: number,
     /** Bytes of the whole, when known. */
     private readonly size?: number,
+    /** Told once when there is no room: from then on bytes stay in memory until they may go, instead of failing. */
+    private readonly onFull?: (error: unknown) => void,
+    private readonly overflows = new OverflowRoom(),
   ) {}
 
   /** Bytes before this offset are gone. */
@@ -70,7 +63,12 @@ export class SpoolFile {
     return this.spans.has(span);
   }
 
-  /** Bytes before `offset` are elsewhere, and go when their room is needed. */
+  /** How many bytes from `offset` on are there. */
+  runAt(offset: number): number {
+    return offset < this.first ? 0 : this.spans.runAt(offset);
+  }
+
+  /** Bytes before `offset` are elsewhere or read, and go when their room is needed. */
   mayGo(offset: number): void {
     this.mayGoTo = Math.max(this.mayGoTo, offset);
     this.wake();
@@ -78,7 +76,7 @@ export class SpoolFile {
 
   /** What it was written for has failed: so does every later write. */
   fail(error: unknown): void {
-    this.failure ??= { error };
+    if (!this.overflowFor(error)) this.failure ??= { error };
     this.wake();
   }
 
@@ -97,7 +95,7 @@ export class SpoolFile {
         done += Math.min(known, chunk.length - done);
         continue;
       }
-      if (this.window !== undefined && !this.makeRoom(at, this.window)) {
+      if (this.overflow ? !this.overflowTakes(at) : !this.makeRoom(at)) {
         // What is being filled may be all that an upload still waits for.
         this.room ??= new Deferred();
         await this.room.promise;
@@ -116,6 +114,8 @@ export class SpoolFile {
       if (extent.length === extent.room) this.flushOne(extent);
       done += length;
       taken(at, piece);
+      // What waits for these bytes before it may come.
+      if (this.overflow) this.wake();
     }
   }
 
@@ -132,6 +132,7 @@ export class SpoolFile {
       }
       if (extent.offset > offset) limit = Math.min(limit, extent.offset - offset);
     }
+    if (this.unsynced) throw this.unsynced.error;
     // Read by the descriptor: the name may be gone, after an abort, or the blob's, after a commit.
     const at = this.place(offset);
     if (this.window !== undefined) limit = Math.min(limit, this.window - at);
@@ -157,7 +158,7 @@ export class SpoolFile {
   async flush(): Promise<void> {
     for (const extent of [...this.filling]) this.flushOne(extent);
     await Promise.all(this.flushing.values());
-    if (this.failure) throw this.failure.error;
+    if (this.failure ?? this.overflow) throw (this.failure ?? this.overflow)!.error;
     // Of an empty blob nothing was written.
     await this.open();
   }
@@ -165,7 +166,11 @@ export class SpoolFile {
   /** Everything written is on the disk when this resolves, and survives a power cut. */
   async sync(): Promise<void> {
     await this.flush();
-    await syncFile(await this.open());
+    await syncFile(await this.open()).catch((error) => {
+      // The kernel may have dropped what it could not write.
+      this.unsynced = { error };
+      throw error;
+    });
   }
 
   /** Moves the file to where blobs are; it stays readable here. */
@@ -194,6 +199,7 @@ export class SpoolFile {
       this.wake();
       await Promise.allSettled([...this.flushing.values(), ...this.reading]);
       for (const extent of this.filling.splice(0)) recycle(extent);
+      this.overflow?.clear();
       const fd = await this.file?.catch(() => undefined);
       if (fd !== undefined) await closeFile(fd);
     })();
@@ -210,50 +216,78 @@ export class SpoolFile {
     return this.window === undefined ? offset : offset % this.window;
   }
 
-  /** Room for the block at `offset`, by giving up what may go; false when nothing more may. */
-  private makeRoom(offset: number, window: number): boolean {
-    const needed = offset - (offset % BLOCK) + BLOCK - window;
+  /** Room in the ring for the block at `offset`, by giving up what may go; false when nothing more may. */
+  private makeRoom(offset: number): boolean {
+    if (this.window === undefined) return true;
+    const needed = offset - (offset % BLOCK) + BLOCK - this.window;
     if (needed <= this.first) return true;
     if (needed > this.mayGoTo) return false;
     this.first = needed;
     return true;
   }
 
+  /** Where bytes go that `error` keeps from the disk; undefined when that is trouble of another kind. */
+  private overflowFor(error: unknown): Overflow<Extent> | undefined {
+    if (this.overflow || !this.onFull || !isFull(error)) return this.overflow;
+    this.overflow = new Overflow(error, this.overflows, recycle);
+    this.onFull(error);
+    return this.overflow;
+  }
+
+  /** In order, since nothing leaves before what comes before it has been read. */
+  private overflowTakes(offset: number): boolean {
+    const overflow = this.overflow!;
+    if (offset > this.spans.frontier) return false;
+    const takes = overflow.takes(offset, this.mayGoTo);
+    this.first = Math.max(this.first, overflow.gone);
+    this.giveFileBack();
+    return takes;
+  }
+
+  /** A full disk wants its space back, when everything in the file has been read. */
+  private giveFileBack(): void {
+    const unread = this.first < this.fileEnd || this.flushing.size > 0;
+    if (this.window !== undefined || this.fileEnd === 0 || unread) return;
+    this.fileEnd = 0;
+    void this.file?.then(truncateFile).catch(() => {});
+  }
+
   private *extents(): Iterable<Extent> {
     yield* this.filling;
     yield* this.flushing.keys();
+    if (this.overflow) yield* this.overflow;
   }
 
   private extentAt(offset: number): Extent {
     const open = this.filling.find((e) => e.offset + e.length === offset);
     if (open) return open;
     if (this.filling.length >= MAX_FILLING) this.flushOne(this.filling[0]!);
-    // A small blob needs no block; of many at a time the blocks would be most of this process's memory.
-    const small = this.size !== undefined && this.size <= SMALL;
-    const buffer = small ? undefined : blocks.take();
-    const extent = {
-      offset,
-      // Up to the next boundary, so that the following blocks are aligned to pages.
-      room: BLOCK - (offset % BLOCK),
-      length: 0,
-      buffer: buffer ?? Buffer.allocUnsafeSlow(small ? this.size : BLOCK),
-      pooled: buffer !== undefined,
-    };
+    const extent = newExtent(offset, this.size);
     this.filling.push(extent);
     return extent;
   }
 
   private flushOne(extent: Extent): void {
     this.filling.splice(this.filling.indexOf(extent), 1);
+    if (this.overflow) {
+      this.overflow.add(extent);
+      return;
+    }
     const flush = this.open()
       .then((fd) => writeAt(fd, extent.buffer.subarray(0, extent.length), this.place(extent.offset)))
-      .catch((error) => {
-        this.failure ??= { error };
-      })
-      .finally(() => {
-        this.flushing.delete(extent);
-        recycle(extent);
-      });
+      .then(
+        () => {
+          this.fileEnd = Math.max(this.fileEnd, extent.offset + extent.length);
+          recycle(extent);
+        },
+        (error) => {
+          const overflow = this.overflowFor(error);
+          if (overflow) return overflow.add(extent);
+          this.failure ??= { error };
+          recycle(extent);
+        },
+      )
+      .finally(() => this.flushing.delete(extent));
     this.flushing.set(extent, flush);
   }
 
@@ -269,8 +303,4 @@ export class SpoolFile {
     })();
     return this.file;
   }
-}
-
-function recycle(extent: Extent): void {
-  if (extent.pooled) blocks.give(extent.buffer);
 }

@@ -6,6 +6,7 @@ import type { BlobDriver } from './driver.js';
 import { storeFailure } from './failures.js';
 import { isCode } from './file.js';
 import { VerifiedIngest } from './ingest.js';
+import { OverflowRoom } from './overflow.js';
 import type { BlobStore, Ingest, IngestOptions, Sink, Span, StoredBlob } from './port.js';
 import { SpoolRoom } from './room.js';
 import { SpoolFile } from './spool.js';
@@ -14,6 +15,7 @@ import { SpoolFile } from './spool.js';
 export class VerifiedBlobStore implements BlobStore {
   /** By the name of the spool file. */
   private readonly living = new Map<string, Ingest>();
+  private readonly overflows = new OverflowRoom();
   private closed = false;
 
   constructor(
@@ -38,16 +40,20 @@ export class VerifiedBlobStore implements BlobStore {
     if (this.closed) throw new Error('the blob store is closed');
     const room = await this.room.take(options.size, options.signal);
     const name = `${digest.replace(':', '-')}.${process.pid}-${randomBytes(8).toString('hex')}`;
+    const { size, onFull } = options;
     const spool = new SpoolFile(
       path.join(this.spoolPath, name),
       this.driver.drains ? room.window : undefined,
-      options.size,
+      size,
+      onFull && ((error) => ingest.fill(error)),
+      this.overflows,
     );
-    const upload = this.driver.upload(digest, spool, options.size);
-    const ingest = new VerifiedIngest(digest, spool, upload, options.size, () => {
+    const upload = this.driver.upload(digest, spool, size);
+    const ended = () => {
       this.living.delete(name);
       room.release();
-    });
+    };
+    const ingest: VerifiedIngest = new VerifiedIngest(digest, spool, upload, size, ended, onFull);
     this.living.set(name, ingest);
     return ingest;
   }

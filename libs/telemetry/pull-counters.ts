@@ -15,7 +15,14 @@ export class PullCounters implements WorkerEvents {
   running = 0;
   /** Pulls that were taken over from a worker that was lost. */
   takeovers = 0;
-  readonly transferEvents: Record<TransferEvent, number> = { resume: 0, restart: 0, connection: 0, withheld: 0 };
+  readonly transferEvents: Record<TransferEvent, number> = {
+    resume: 0,
+    restart: 0,
+    connection: 0,
+    fewer: 0,
+    withheld: 0,
+    full: 0,
+  };
   readonly readers = new Distribution(READERS);
   /** Watched tags, and those that webhooks told of, by what the upstream said. */
   readonly tagChecks: Record<CheckResult, number> = { unchanged: 0, moved: 0, failed: 0 };

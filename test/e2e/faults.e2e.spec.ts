@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { Deferred } from '#async';
 import { type Answer, digestOfBody, get } from '../support/client.js';
@@ -104,17 +103,6 @@ describe.each(stacks())('faults on the %s stack', (name) => {
       upstream.faults.clear();
       right(await recovered(url(small.digest)), small);
       expect((await recovered(manifest)).headers['docker-content-digest']).toBe(root.digest);
-    });
-
-    it('C7: one that crawls holds up nobody else', async () => {
-      const [crawling, other] = [blob(4 * MiB), blob(4 * MiB)];
-      upstream.faults.add({ path: new RegExp(crawling.digest), method: 'GET', rate: 1 });
-      const leave = new AbortController();
-      const stuck = get(url(crawling.digest), { signal: leave.signal }).catch(() => {});
-      await upstream.requests.until({ path: new RegExp(crawling.digest), method: 'GET' });
-      for (const gateway of [0, 1]) right(await get(url(other.digest, gateway)), other);
-      leave.abort();
-      await stuck;
     });
 
     it('a download that all its clients have left stops and leaves nothing, and the next request fetches anew', async () => {
@@ -265,21 +253,6 @@ describe.each(stacks())('faults on the %s stack', (name) => {
       await system.restartAll();
       right(await get(url(cold.digest)), cold);
       expect(gets(cold.digest)).toBe(2);
-    });
-
-    it('C59: a full disk leaves nothing half-stored, and what comes when there is room is served', async () => {
-      const cold = blob(12 * MiB);
-      const limit = (bytes: string) => {
-        for (const { pid } of system.pullers) execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}`]);
-      };
-      limit(`${4 * MiB}:`);
-      const answer = await get(url(cold.digest));
-      expect(answer.status === 503 || answer.cut).toBe(true);
-      await idle();
-      expect(await system.stored.has(cold.digest)).toBe(false);
-      expect(await system.stored.unfinished()).toEqual([]);
-      limit('unlimited:');
-      right(await get(url(cold.digest, 1)), cold);
     });
   });
 });

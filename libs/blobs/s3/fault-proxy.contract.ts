@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 
 /** What happens to one request on its way to S3. */
 type Fault =
-  /** Answered so, without asking S3. */
-  | { status: number }
+  /** Answered so, without asking S3; `code` is S3's own. */
+  | { status: number; code?: string }
   /** The answer's body is cut off after so many bytes. */
   | { cutAfter: number }
   /** S3 does what it is asked, and nobody hears of it. */
@@ -41,7 +41,7 @@ export async function startFaultProxy(target: string, tls?: { cert: string; key:
     if (fault === 'silent') return request.resume();
     if (typeof fault === 'object' && 'status' in fault) {
       request.resume();
-      return response.writeHead(fault.status).end();
+      return response.writeHead(fault.status).end(fault.code && `<Error><Code>${fault.code}</Code></Error>`);
     }
     const { method, url: path, headers } = request;
     const onward = http.request({ hostname, port, method, path, headers, agent: false }, (answer) => {

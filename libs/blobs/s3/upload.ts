@@ -1,6 +1,7 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import { BufferPool } from '../buffers.js';
 import type { Upload } from '../driver.js';
+import { isFull } from '../failures.js';
 import type { Span } from '../port.js';
 import type { SpoolFile } from '../spool.js';
 import { ASK, type S3Connection, SEND } from './connection.js';
@@ -81,8 +82,8 @@ export class S3Upload implements Upload {
     this.stop.abort(new Error('the ingest was aborted'));
     await Promise.allSettled(this.sent.values());
     const id = await this.id?.catch(() => undefined);
-    if (id === undefined) return;
-    this.slots.owned.delete(id);
+    // Once: who cannot store a blob drops it before its readers are done with it.
+    if (id === undefined || !this.slots.owned.delete(id)) return;
     await this.connection.call((client) => client.abortMultipartUpload(this.connection.bucket, this.key, id), ASK);
   }
 
@@ -95,7 +96,7 @@ export class S3Upload implements Upload {
       },
       (error) => {
         if (this.spool.window === undefined || this.stop.signal.aborted) return;
-        if (tries >= MOST_TRIES) return this.spool.fail(error);
+        if (tries >= MOST_TRIES || isFull(error)) return this.spool.fail(error);
         setTimeout(() => {
           if (!this.stop.signal.aborted && !this.sent.has(index)) this.sendEarly(index, span, tries + 1);
         }, AGAIN_MS).unref();

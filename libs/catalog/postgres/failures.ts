@@ -39,12 +39,22 @@ export function isValueError(error: unknown): boolean {
   return /^2[23]/.test(codeOf(error) ?? '');
 }
 
+/** SQLSTATE `disk_full`: nothing can be written, what is there can be read. */
+const DISK_FULL = '53100';
+
 /** Trouble of the connection as a Failure that a client may retry; anything else is a programming mistake and stays itself. */
 export function catalogFailure(error: unknown): unknown {
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   const unavailable = code ? NETWORK.has(code) || NOT_NOW.test(code) : ENDED.test(String(error));
   if (!unavailable) return error;
+  if (code === DISK_FULL)
+    return new Failure('UNAVAILABLE', 'the catalog is full', {
+      origin: 'catalog',
+      retryable: false,
+      retryAfter: 5,
+      cause: error,
+    });
   return new Failure('UNAVAILABLE', 'the catalog is unavailable', {
     origin: 'catalog',
     retryable: true,

@@ -37,3 +37,9 @@ export function isAway(error: unknown): boolean {
   const { origin, retryable } = Failure.of(error);
   return origin === 'catalog' && retryable;
 }
+
+/** Whether the catalog has no room for more, although it can be asked. */
+export function isFull(error: unknown): boolean {
+  const { origin, reason, retryable } = Failure.of(error);
+  return origin === 'catalog' && reason === 'UNAVAILABLE' && !retryable;
+}

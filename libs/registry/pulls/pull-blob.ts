@@ -88,6 +88,7 @@ async function transfer(
 ): Promise<number> {
   let unread: NodeJS.Timeout | undefined;
   let announcing: NodeJS.Timeout | undefined;
+  let announce = () => {};
   const transfer: Transfer = new Transfer(
     repository,
     digest,
@@ -109,6 +110,14 @@ async function transfer(
         pull.log.debug({ event }, 'transfer');
       },
       onFirstByte: () => clearTimeout(silent),
+      onFull: (failure) => {
+        pull.log.warn(
+          { digest, error: String(failure.cause) },
+          'no room for a blob: it is served while it is here, and not kept',
+        );
+        clearTimeout(announcing);
+        announce();
+      },
       ...(facts ? { onSmall: (bytes) => facts.addBlobBytes(digest, bytes) } : {}),
       onIdle: (idle) => {
         clearTimeout(unread);
@@ -143,8 +152,7 @@ async function transfer(
     transfer.open.then(
       (told) => {
         pull.log.debug({ digest, transfer: transfer.id, size: told }, 'transfer started');
-        const announce = () =>
-          pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, told);
+        announce = () => pull.announce({ url: options.relayUrl, transfer: transfer.id, token: transfer.token }, told);
         if (told === undefined || told > TOLD_LATE) announce();
         else announcing = setTimeout(announce, TOLD_LATE_MS);
       },

@@ -2,6 +2,7 @@ import { EVENT_MAJOR } from '#bus';
 import { type Digest, Failure, isDigest, parseManifest, type Repository, type Target } from '#oci';
 import type { FetchedManifest } from '#upstream';
 import { manifestFacts } from '../manifest-facts.js';
+import { isFull } from './patient-catalog.js';
 import { prefetchParts } from './prefetch.js';
 import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { ResolvedTags } from './resolved-tags.js';
@@ -63,8 +64,14 @@ export async function storeFetched(
   const parsed = parseManifest(fetched.bytes, fetched.mediaType);
   await ports.content.manifest(repository, fetched, parsed);
   const [tag, ...more] = isDigest(reference) ? ports.resolved.of(repository, digest) : [reference];
-  await catalog.storeManifest(repository, manifestFacts(fetched, parsed), tag);
-  for (const each of more) await catalog.confirmTag(repository, each, digest);
+  try {
+    await catalog.storeManifest(repository, manifestFacts(fetched, parsed), tag);
+    for (const each of more) await catalog.confirmTag(repository, each, digest);
+  } catch (error) {
+    // A gateway in this process serves it from memory.
+    if (!ports.facts || !isFull(error)) throw error;
+    pull.log.warn({ digest, tag }, 'no room for a manifest: it is served from memory, and not kept');
+  }
   ports.facts?.addManifest(repository, fetched);
   for (const each of tag === undefined ? [] : [tag, ...more]) tellTag(ports, repository, each, digest);
   if (options.prefetch.enabled && pull.event.cause !== 'revalidate')

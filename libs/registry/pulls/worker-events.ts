@@ -1,5 +1,5 @@
 import type { FailureReason, Target } from '#oci';
-import type { TransferEvents } from '../transfers/transfer.js';
+import type { TransferEvents } from '../transfers/transfer-events.js';
 
 export type TransferEvent = Parameters<NonNullable<TransferEvents['onEvent']>>[0];
 

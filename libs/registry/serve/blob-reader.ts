@@ -4,6 +4,7 @@ import { type PullSource, pullKey } from '#bus';
 import { type Digest, Failure, hasherFor, type Repository } from '#oci';
 import type { Fingerprint, Log, ReadOptions, RunningTransfer } from '../ports.js';
 import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import { pullLog } from '../pulls/running-pull.js';
 import { TAIL } from '../transfers/transfer.js';
 import type { FactCache } from './fact-cache.js';
 import { matches } from './fingerprints.js';
@@ -111,16 +112,7 @@ export class BlobReader {
         if (place?.state === 'running' && position > span.offset) {
           unverified.add(fingerprintOf(place.transfer, failure));
         }
-        this.ports.log.info(
-          {
-            key: pullKey(this.request.target),
-            requestId: this.request.requestId,
-            digest: this.digest,
-            position,
-            reason: failure.message,
-          },
-          'blob goes on elsewhere',
-        );
+        this.log.info({ digest: this.digest, position, reason: failure.message }, 'blob goes on elsewhere');
         const away = failure.origin === 'store' && place?.state === 'stored' && !lost;
         refetch = away && Date.now() - stuck.since >= STORE_BLIP;
         place = undefined;
@@ -131,6 +123,11 @@ export class BlobReader {
 
   private get digest(): Digest {
     return (this.request.target as { digest: Digest }).digest;
+  }
+
+  private get log(): Log {
+    const { target, requestId } = this.request;
+    return pullLog(this.ports.log, { key: pullKey(target), requestId });
   }
 
   private get repository(): Repository {
@@ -157,7 +154,7 @@ export class BlobReader {
       this.facts.addBlobBytes(this.digest, bytes);
       return bytes;
     }
-    this.ports.log.error({ digest: this.digest }, 'a stored blob was damaged and is fetched anew');
+    this.log.error({ digest: this.digest }, 'a stored blob was damaged and is fetched anew');
     // The bytes before the row: a puller that looks for bytes without a row must not find these.
     await this.ports.blobs.remove(this.digest);
     await this.forget();
@@ -167,7 +164,7 @@ export class BlobReader {
 
   private async find(signal?: AbortSignal): Promise<Place> {
     const stored = await this.ports.catalog.findBlob(this.repository, this.digest).catch((error: unknown) => {
-      this.ports.log.debug({ error: String(error) }, 'cannot look a blob up, waiting for signals');
+      this.log.debug({ error: String(error) }, 'cannot look a blob up, waiting for signals');
       return undefined;
     });
     if (stored) return { state: 'stored' };
@@ -188,7 +185,7 @@ export class BlobReader {
       return outcome.state === 'running' ? outcome : undefined;
     } catch (error) {
       signal?.throwIfAborted();
-      this.ports.log.debug({ digest: this.digest, error: String(error) }, 'cannot be fetched instead');
+      this.log.debug({ digest: this.digest, error: String(error) }, 'cannot be fetched instead');
       return undefined;
     }
   }

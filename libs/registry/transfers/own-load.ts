@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 /** Share of the event loop's time from which this process is taken for the slow one. */
 const BUSY = 0.8;
 /** Share of the time that this process waited for a processor, from which the machine is. */
-const STARVED = 0.15;
+const STARVED = 0.25;
 
 /** Tells whether a measured rate says more about this process (its disk, its other work) or its machine than about the upstream. */
 export class OwnLoad {

@@ -1,11 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { Deferred, unless } from '#async';
+import { Deferred, sleep, unless } from '#async';
 import { type BlobStore, type Ingest, type Sink, type Span, VERIFIED_WHEN_READ } from '#blobs';
 import { type Digest, Failure, type Repository } from '#oci';
-import type { BlobBody } from '#upstream';
 import type { ReadOptions, RunningTransfer } from '../ports.js';
+import { Backlog } from './backlog.js';
 import { Download } from './download.js';
 import type { DownloadOptions } from './download-options.js';
+import { Readers } from './readers.js';
+import type { OpenBlob, TransferEvents } from './transfer-events.js';
 import { Window } from './window.js';
 
 /** Bytes at the end of a body that nobody gets before the digest is verified. */
@@ -13,32 +15,21 @@ export const TAIL = 64 * 1024;
 /** A blob up to this size is verified before its first byte; a bounded range up to it is never withheld. Bytes. */
 const SMALL = 2 ** 20;
 const WINDOW = 4 * 2 ** 20;
-/** Bytes received but not yet in the spool before the connections are paused. */
-const UNWRITTEN = 4 * 2 ** 20;
 const LAGGARD_READ = 64 * 1024;
-
-/** `Upstream.getBlob` of the one blob. */
-export type OpenBlob = (
-  span: { offset: number; length?: number } | undefined,
-  options: { signal: AbortSignal; ifRange?: string },
-) => Promise<BlobBody>;
-
-export interface TransferEvents {
-  onEvent?(event: 'resume' | 'restart' | 'connection' | 'withheld'): void;
-  onFirstByte?(): void;
-  /** All bytes, verified, of a blob that readers keep in memory; its own to keep. */
-  onSmall?(bytes: Buffer): void;
-  /** Nobody reads any more (`true`) or somebody does again. */
-  onIdle?(idle: boolean): void;
-}
+/** How often a transfer that cannot be stored looks for its readers; how long it waits for any, at its end and before. Milliseconds. */
+const LOOK_MS = 500;
+const LAST_CALL_MS = 3_000;
+const UNREAD_MS = 10_000;
 
 /**
  * A running download of one blob: upstream -> spool -> store, read meanwhile by any number of readers.
  *
  *   opening --first answer--> flowing --all received--> verifying --digest right--> verified --commit--> done
+ *                                                                             verified --no room--> read to its end --> failed
  *   any --error, abort--> failed
  *
- * Readers are served up to the withheld tail while it flows, and to the end once verified.
+ * Readers are served up to the withheld tail while it flows, and to the end once verified. When disk or store are full, they are
+ * served all the same, through a window in memory that goes on with them.
  */
 export class Transfer implements RunningTransfer {
   readonly id = randomUUID();
@@ -47,45 +38,36 @@ export class Transfer implements RunningTransfer {
   private readonly opened = new Deferred<number | undefined>();
   private readonly abortion = new AbortController();
   private readonly window = new Window(WINDOW);
-  private readonly download: Download;
+  private readonly readers = new Readers((idle) => this.events.onIdle?.(idle));
+  private download: Download;
+  private backlog = new Backlog();
+  private restarts = false;
   private ingest: Ingest | undefined;
   private preparing: Promise<Ingest> | undefined;
   private total: number | undefined;
   private verified = false;
   private committed = false;
   private failure: Failure | undefined;
-  private unwritten = 0;
-  private drained: Deferred | undefined;
   private changed = new Deferred();
-  private readers = 0;
-  private seen = 0;
   private begun = false;
 
   constructor(
     readonly repository: Repository,
     readonly digest: Digest,
     private readonly store: BlobStore,
-    open: OpenBlob,
-    options: DownloadOptions,
+    private readonly openBlob: OpenBlob,
+    private readonly options: DownloadOptions,
     private readonly events: TransferEvents = {},
     size?: number,
   ) {
     this.total = size;
-    this.download = new Download(
-      {
-        open: (span, ifRange, signal) => open(span, { signal, ...(ifRange ? { ifRange } : {}) }),
-        onSize: (known) => this.learnSize(known),
-        write: (offset, chunk) => this.write(offset, chunk),
-        onEvent: (event) => this.events.onEvent?.(event),
-      },
-      options,
-      size,
-    );
+    this.download = this.downloadFrom({ offset: 0 });
   }
 
   /** Bytes. `readers`: of this process's clients and of other processes. */
   get progress(): { readonly received: number; readonly size: number | undefined; readonly readers: number } {
-    return { received: this.download.received.total, size: this.total, readers: this.readers };
+    const received = this.full ? this.ingest!.frontier : this.download.received.total;
+    return { received, size: this.total, readers: this.readers.size };
   }
 
   /** Resolves with the size, if known by then, as soon as the upstream has answered; rejects when it refused. */
@@ -98,16 +80,19 @@ export class Transfer implements RunningTransfer {
     try {
       // Nothing is asked for that there is no room for.
       if (this.total !== undefined) await this.prepare();
-      const size = await this.download.run(this.abortion.signal);
+      const size = await this.receive();
       this.learnSize(size);
       const ingest = await this.prepare();
-      await this.drain();
+      await this.backlog.empty(this.abortion.signal);
       this.events.onEvent?.('withheld');
       await ingest.verify();
       this.verified = true;
       this.wake();
       if (this.events.onSmall && size <= VERIFIED_WHEN_READ) this.events.onSmall(await this.whole(ingest, size));
-      await ingest.commit();
+      await ingest.commit().catch(async (error) => {
+        if (this.full) await this.lastCall();
+        throw error;
+      });
       // Whoever is not at the end yet reads on in the store.
       this.committed = true;
       this.wake();
@@ -124,19 +109,19 @@ export class Transfer implements RunningTransfer {
 
   /** Readers at this moment. */
   get reading(): number {
-    return this.readers;
+    return this.readers.size;
   }
 
   /** All that have read so far. */
   get readersSeen(): number {
-    return this.seen;
+    return this.readers.seen;
   }
 
-  /** Stops the download; readers and `run` reject with `reason`. No effect once verified. */
+  /** Stops the download; readers and `run` reject with `reason`. No effect once verified, and about to be stored. */
   cancel(reason: Failure): void {
-    if (this.verified) return;
+    if (this.verified && !this.full) return;
     this.abortion.abort(reason);
-    this.resume();
+    this.backlog.resume();
   }
 
   /** Nothing was asked for yet, since the spool is full. */
@@ -150,8 +135,7 @@ export class Transfer implements RunningTransfer {
 
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
     const { signal } = options;
-    this.seen++;
-    if (++this.readers === 1) this.events.onIdle?.(false);
+    const reader = this.readers.enter(span.offset);
     let laggard: Buffer | undefined;
     try {
       let position = span.offset;
@@ -180,18 +164,23 @@ export class Transfer implements RunningTransfer {
           if (chunk.length === 0) continue;
         }
         const flushed = sink.write(chunk);
-        if (flushed) await unless(signal, flushed);
-        else signal?.throwIfAborted();
+        if (flushed) {
+          reader.taking = performance.now();
+          await unless(signal, flushed);
+          reader.taking = undefined;
+        } else signal?.throwIfAborted();
         position += chunk.length;
+        reader.position = position;
+        if (this.full && position % LAGGARD_READ < chunk.length) this.letGo();
       }
     } finally {
-      if (--this.readers === 0) this.events.onIdle?.(true);
+      this.readers.leave(reader);
     }
   }
 
   /** Where the bytes that a reader at `position` may have end now. */
   private availableFrom(position: number, exempt: boolean): number {
-    const there = position + this.download.received.runAt(position);
+    const there = position + (this.full ? this.ingest! : this.download.received).runAt(position);
     if (this.verified || exempt) return there;
     if (this.total === undefined) return there > SMALL ? there - TAIL : 0;
     return this.total <= SMALL ? 0 : Math.min(there, this.total - TAIL);
@@ -211,7 +200,8 @@ export class Transfer implements RunningTransfer {
       this.begun = true;
       this.events.onFirstByte?.();
     }
-    this.unwritten += chunk.length;
+    const { backlog } = this;
+    backlog.add(chunk.length);
     this.wake();
     (this.ingest
       ? this.ingest.write(offset, chunk)
@@ -219,33 +209,15 @@ export class Transfer implements RunningTransfer {
     ).then(
       () => {
         written();
-        this.unwritten -= chunk.length;
-        if (this.unwritten < UNWRITTEN / 2) this.resume();
+        backlog.taken(chunk.length);
+        if (this.full) this.wake();
       },
       (error) => {
         this.abortion.abort(Failure.of(error));
-        this.resume();
+        backlog.resume();
       },
     );
-    if (this.unwritten >= UNWRITTEN) {
-      this.drained ??= new Deferred();
-      await this.drained.promise;
-    }
-  }
-
-  private resume(): void {
-    this.drained?.resolve();
-    this.drained = undefined;
-  }
-
-  /** Waits until every received byte is in the spool. */
-  private async drain(): Promise<void> {
-    while (this.unwritten > 0) {
-      if (this.abortion.signal.aborted) throw this.abortion.signal.reason;
-      this.drained ??= new Deferred();
-      await this.drained.promise;
-      if (this.unwritten > 0) await new Promise(setImmediate);
-    }
+    await backlog.room();
   }
 
   private async whole(ingest: Ingest, size: number): Promise<Buffer> {
@@ -272,6 +244,7 @@ export class Transfer implements RunningTransfer {
       .ingest(this.digest, {
         signal: this.abortion.signal,
         ...(this.total === undefined ? {} : { size: this.total }),
+        onFull: (failure) => this.goOnInMemory(failure),
       })
       .then((ingest) => {
         this.ingest = ingest;
@@ -280,5 +253,72 @@ export class Transfer implements RunningTransfer {
         return ingest;
       });
     return this.preparing;
+  }
+
+  private downloadFrom(from: { readonly offset: number; readonly etag?: string | undefined }): Download {
+    return new Download(
+      {
+        open: (span, ifRange, signal) => this.openBlob(span, { signal, ...(ifRange ? { ifRange } : {}) }),
+        onSize: (known) => this.learnSize(known),
+        write: (offset, chunk) => this.write(offset, chunk),
+        onEvent: (event) => this.events.onEvent?.(event),
+      },
+      this.options,
+      this.total,
+      from,
+    );
+  }
+
+  /** Resolves with the size when everything was received. */
+  private async receive(): Promise<number> {
+    for (;;) {
+      try {
+        return await this.download.run(this.abortion.signal);
+      } catch (error) {
+        if (this.abortion.signal.aborted || !this.restarts) throw error;
+        // From now on in order, from what is there without a gap; what other connections brought is in nobody's way.
+        this.restarts = false;
+        this.backlog = new Backlog();
+        this.download = this.downloadFrom({ offset: this.ingest!.frontier, etag: this.download.contentTag });
+        this.download.keepToOne();
+      }
+    }
+  }
+
+  private get full(): boolean {
+    return this.ingest?.full !== undefined;
+  }
+
+  private goOnInMemory(failure: Failure): void {
+    this.events.onEvent?.('full');
+    this.events.onFull?.(failure);
+    if (!this.download.keepToOne()) {
+      this.restarts = true;
+      this.download.stop(failure);
+    }
+    void this.watchReaders(failure);
+  }
+
+  /** Until everything was received: lets go what is read, and gives up when nobody reads. */
+  private async watchReaders(failure: Failure): Promise<void> {
+    for (let unread = 0; unread < UNREAD_MS; unread += LOOK_MS) {
+      await sleep(LOOK_MS, this.abortion.signal).catch(() => {});
+      if (this.verified || this.failure || this.abortion.signal.aborted) return;
+      this.letGo();
+      if (this.readers.someAlive(this.ingest!.start)) unread = 0;
+    }
+    this.cancel(failure);
+  }
+
+  private letGo(): void {
+    this.ingest!.mayGo(this.readers.needFrom(this.ingest!.start));
+  }
+
+  /** For everybody who was told of the transfer, and comes in time. */
+  private async lastCall(): Promise<void> {
+    for (let waited = 0; waited < LAST_CALL_MS; waited += LOOK_MS) {
+      await sleep(LOOK_MS, this.abortion.signal);
+      if (this.readers.someAlive(this.ingest!.start)) waited = 0;
+    }
   }
 }

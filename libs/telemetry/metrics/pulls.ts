@@ -44,6 +44,12 @@ export function pullMetrics(pulls: PullCounters, transfers: Pick<Transfers, 'all
     counter('transfer_connections_total', 'Connections opened beside the first one of a download.', [], () => [
       { value: pulls.transferEvents.connection },
     ]),
+    counter(
+      'transfer_not_kept_total',
+      'Downloads that were served but not kept, as disk or store were full.',
+      [],
+      () => [{ value: pulls.transferEvents.full }],
+    ),
     counter('relay_sent_bytes_total', 'Bytes of running transfers sent to other processes.', [], () => [
       { value: pulls.relayBytes },
     ]),
