@@ -56,7 +56,8 @@ export class PullerModule {
                 download: downloads(config),
                 prefetch: config.prefetch,
                 unreadFor: config.pulls.unreadFor,
-                firstByteWithin: config.pullTimeout,
+                // A little earlier than those who wait give up: they are told why.
+                firstByteWithin: config.pullTimeout * 0.9,
               },
             ),
         },
@@ -82,11 +83,10 @@ export class PullerModule {
   }
 }
 
-function downloads({ registries }: Config): (upstream: string) => DownloadOptions {
-  const own = new Map(
-    registries.map(({ name, connections }) => [canonicalHost(name), { ...DOWNLOAD_DEFAULTS, connections }]),
-  );
-  return (upstream) => own.get(upstream) ?? DOWNLOAD_DEFAULTS;
+function downloads({ pulls, registries }: Config): (upstream: string) => DownloadOptions {
+  const common = { ...DOWNLOAD_DEFAULTS, minRate: pulls.minRate, minRateWindow: pulls.minRateOver };
+  const own = new Map(registries.map(({ name, connections }) => [canonicalHost(name), { ...common, connections }]));
+  return (upstream) => own.get(upstream) ?? common;
 }
 
 function contentRules({ registries }: Config): ContentRules {

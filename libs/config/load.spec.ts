@@ -38,7 +38,7 @@ describe('defaults', () => {
       arch: 'arm64',
       defaultNs: 'docker.io',
       pullTimeout: 60_000,
-      pulls: { lease: 10_000, unreadFor: 60_000 },
+      pulls: { lease: 10_000, unreadFor: 60_000, minRate: 1024, minRateOver: 30_000 },
       tags: { fresh: 60_000, stale: 86_400_000 },
       cache: { maxSize: { percent: 80 }, protect: 600_000 },
       prefetch: { enabled: true, platforms: [] },

@@ -134,6 +134,17 @@ export const storage = {
       unreadFor: duration()
         .prefault('60s')
         .meta({ description: 'How long a download goes on that a client asked for when nobody reads it any more.' }),
+      minRate: size()
+        .refine((value) => typeof value === 'number', { error: 'expected bytes a second, such as 1KiB' })
+        .transform(Number)
+        .prefault('1KiB')
+        .meta({
+          description:
+            'Bytes a second that each connection of a download has to bring; a slower one is opened anew, and given up at the fourth time.',
+        }),
+      minRateOver: duration({ min: 100 })
+        .prefault('30s')
+        .meta({ description: 'How long `pulls.minRate` is averaged over.' }),
     })
     .prefault({})
     .meta({ description: 'Pulls.' }),

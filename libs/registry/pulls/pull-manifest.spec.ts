@@ -1,8 +1,9 @@
 import { EVENT_MAJOR } from '#bus';
 import { digestOf, Failure } from '#oci';
 import { FactCache } from '../serve/fact-cache.js';
+import type { ManifestSteps } from './pull-manifest.js';
 import { pullManifest } from './pull-manifest.js';
-import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
+import type { WorkerOptions } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
 
 const repository = { upstream: 'a.example', path: 'b' };
@@ -28,7 +29,7 @@ describe('C59: a manifest that the catalog refuses', () => {
       content: { manifest: async () => {} },
       bus: { signal: (...signal: unknown[]) => signals.push(signal) },
       ...(facts ? { facts } : {}),
-    } as unknown as WorkerPorts;
+    } as unknown as ManifestSteps;
     await pullManifest(pull, target, ports, { prefetch: { enabled: false } } as WorkerOptions);
     return signals;
   };
