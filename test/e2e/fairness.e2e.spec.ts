@@ -50,6 +50,26 @@ describe.each(stacks())('fairness on the %s stack', (name) => {
     );
   });
 
+  it('what a client asks for goes before what was queued ahead of it in the background', async () => {
+    const layers = Array.from({ length: 40 }, () => 20_000);
+    const { images } = good.addImage({ repository: 'wide', tag: 'v1', layers, seed: 9 });
+    const last = images[0]!.layers.at(-1)!;
+    const others = images[0]!.layers.slice(0, -1);
+    const gate = new Deferred();
+    good.faults.add({ path: new RegExp(others.map(({ digest }) => digest).join('|')), gate: gate.promise });
+    expect((await get(url(good, 'wide/manifests/v1'))).status).toBe(200);
+    const begun = () => others.filter(({ digest }) => good.requests.gets(new RegExp(digest)) > 0).length;
+    await eventually(async () => expect(begun()).toBeGreaterThan(0));
+    const answer = await get(url(good, `wide/blobs/${last.digest}`, 1));
+    expect([answer.status, digestOfBody(answer.body)]).toEqual([200, last.digest]);
+    // Most of what was queued before it has not begun yet.
+    expect(begun()).toBeLessThan(others.length / 2);
+    gate.resolve();
+    good.faults.clear();
+    await eventually(async () => expect(begun()).toBe(others.length), 60_000);
+    for (const { digest } of [...others, last]) expect(good.requests.gets(new RegExp(digest))).toBe(1);
+  });
+
   it('prefetches what refers to an image where that is wanted, and its blobs', async () => {
     const { root } = good.addImage({ repository: 'signed', tag: 'v1' });
     const layer = good.addBlob('signed', { size: 5_000, seed: 77 });
