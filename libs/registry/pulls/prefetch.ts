@@ -8,8 +8,8 @@ import {
   type Repository,
   type Target,
 } from '#oci';
-import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
+import type { WorkerOptions, WorkerPorts } from './worker-ports.js';
 
 /** Of what refers to one image, so many are fetched ahead: anybody who may push can add some. */
 const MOST_REFERRERS = 32;

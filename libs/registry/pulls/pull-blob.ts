@@ -1,7 +1,7 @@
 import { type Digest, Failure, type Target } from '#oci';
 import { Transfer } from '../transfers/transfer.js';
-import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
+import type { WorkerOptions, WorkerPorts } from './worker-ports.js';
 
 type BlobTarget = Extract<Target, { kind: 'blob' }>;
 

@@ -1,7 +1,7 @@
 import type { ListTarget } from '#oci';
 import { prefetchReferrers } from './prefetch.js';
-import type { WorkerPorts } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
+import type { WorkerPorts } from './worker-ports.js';
 
 /** Asks the upstream for a list and records what it says. A list that is young enough for the event is left as it is. */
 export async function pullList(pull: Pull, target: ListTarget, ports: WorkerPorts): Promise<void> {

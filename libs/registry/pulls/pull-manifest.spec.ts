@@ -3,8 +3,8 @@ import { digestOf, Failure } from '#oci';
 import { FactCache } from '../serve/fact-cache.js';
 import type { ManifestSteps } from './pull-manifest.js';
 import { pullManifest } from './pull-manifest.js';
-import type { WorkerOptions } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
+import type { WorkerOptions } from './worker-ports.js';
 
 const repository = { upstream: 'a.example', path: 'b' };
 const mediaType = 'application/vnd.oci.image.manifest.v1+json';

@@ -4,9 +4,9 @@ import type { FetchedManifest } from '#upstream';
 import { manifestFacts } from '../manifest-facts.js';
 import { isFull } from './patient-catalog.js';
 import { prefetchParts } from './prefetch.js';
-import type { WorkerOptions, WorkerPorts } from './pull-worker.js';
 import type { ResolvedTags } from './resolved-tags.js';
 import type { Pull } from './running-pull.js';
+import type { WorkerOptions, WorkerPorts } from './worker-ports.js';
 
 type ManifestTarget = Extract<Target, { kind: 'manifest' }>;
 

@@ -1,22 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import type { BlobStore } from '#blobs';
-import {
-  type Bus,
-  type Delivery,
-  EVENT_MAJOR,
-  type PullRequested,
-  type PullSource,
-  type RelayAddress,
-  type Verdict,
-} from '#bus';
-import type { BlobKnowledge, Catalog, ClaimRef } from '#catalog';
+import { type Delivery, EVENT_MAJOR, type PullRequested, type PullSource, type RelayAddress, type Verdict } from '#bus';
+import type { BlobKnowledge, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord, isDigest, type Target } from '#oci';
-import type { Upstream } from '#upstream';
-import type { ContentChecks } from '../content-rules.js';
 import type { Log } from '../ports.js';
-import type { FactCache } from '../serve/fact-cache.js';
-import type { DownloadOptions } from '../transfers/download-options.js';
-import type { Transfers } from '../transfers/transfers.js';
 import { leaseKey, sameRepository } from './lease-key.js';
 import { isAway, patientCatalog, patiently } from './patient-catalog.js';
 import { pullBlob } from './pull-blob.js';
@@ -25,42 +11,8 @@ import { type ManifestSteps, pullManifest } from './pull-manifest.js';
 import { resolveTag } from './resolve-tag.js';
 import { ResolvedTags } from './resolved-tags.js';
 import { type Pull, pullLog, RunningPull, signalStarted } from './running-pull.js';
-import type { PullOutcome, WorkerEvents } from './worker-events.js';
-
-export interface WorkerOptions {
-  /** Unique per process life. */
-  readonly worker: string;
-  /** Milliseconds that a silent worker keeps a pull. */
-  readonly lease: number;
-  /** Lost leases of one pull before it is given up. */
-  readonly attempts: number;
-  /** Where other processes read our transfers; empty when there are none. */
-  readonly relayUrl: string;
-  /** For blobs of this upstream. */
-  download(upstream: string): DownloadOptions;
-  readonly prefetch: {
-    readonly enabled: boolean;
-    readonly platforms: readonly string[];
-    readonly referrers: boolean;
-  };
-  /** Milliseconds that an interactive transfer goes on without any reader. */
-  readonly unreadFor: number;
-  /** Milliseconds without a first byte after which a fetch is given up, so that the next request starts afresh. */
-  readonly firstByteWithin: number;
-}
-
-export interface WorkerPorts {
-  readonly catalog: Catalog;
-  readonly blobs: BlobStore;
-  readonly bus: Bus;
-  readonly upstream: Upstream;
-  readonly transfers: Transfers;
-  readonly content: ContentChecks;
-  /** The memory of a gateway in the same process, which then need not look up what was just brought. */
-  readonly facts?: FactCache;
-  readonly log: Log;
-  readonly events?: WorkerEvents;
-}
+import type { PullOutcome } from './worker-events.js';
+import type { WorkerOptions, WorkerPorts } from './worker-ports.js';
 
 /** Milliseconds that a pull sits a database out that is away; it takes seconds to restart. */
 const CATALOG_PATIENCE = 30_000;

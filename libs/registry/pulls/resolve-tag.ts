@@ -1,8 +1,8 @@
 import { EVENT_MAJOR } from '#bus';
 import type { TagTarget } from '#oci';
 import { fetchManifest, type ManifestSteps, storeFetched, tellTag } from './pull-manifest.js';
-import type { WorkerOptions } from './pull-worker.js';
 import type { Pull } from './running-pull.js';
+import type { WorkerOptions } from './worker-ports.js';
 
 /**
  * Learns by HEAD what a tag names and tells it, so that a look at a tag costs no pull where pulls are counted (WIRE A54).
