@@ -1,4 +1,5 @@
 import { type RawAnswer, RawConnection } from '../support/raw.js';
+import { MEDIA_TYPES } from '../support/upstream/index.js';
 import type { Attempt, Known } from './requests.js';
 
 /** Sends one attempt after the other, over one connection for as long as the server keeps it. */
@@ -67,6 +68,10 @@ export class Caller {
       if (header('content-type') !== 'application/json') return `${status} without a JSON body`;
       if (!head && !/^[A-Z_]+$/.test(JSON.parse(body.toString()).errors[0].code)) return `${status} without a code`;
       return undefined;
+    }
+    if (kind === 'accepted') {
+      if (status !== 200 || header('content-type') !== MEDIA_TYPES.oci.manifest) return 'another manifest';
+      return head || body.equals(this.known.manifest) ? undefined : 'other bytes of a manifest';
     }
     if (kind !== 'warm' || head) return undefined;
     const [start, end] =

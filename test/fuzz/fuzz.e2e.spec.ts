@@ -26,10 +26,17 @@ describe.each(stacks())(`${COUNT} generated requests on the %s stack (seed ${SEE
   beforeAll(async () => {
     upstream = await startFakeUpstream();
     // Nothing but the one upstream is there to be asked, and that is cached.
-    system = await install(name, [upstream.host], { defaultNs: '', tags: { fresh: '1d' }, logLevel: 'error' });
+    system = await install(name, [upstream.host], {
+      defaultNs: '',
+      tags: { fresh: '1d' },
+      prefetch: { enabled: false },
+      logLevel: 'error',
+    });
     base = system.gateways[0]!.url;
     const { digest } = upstream.addBlob('fuzz', bytesSource(content));
-    known = { base: `/v2/${upstream.host}/fuzz`, digest, size: SIZE };
+    const { root } = upstream.addImage({ repository: 'fuzz', tag: 'v1' });
+    known = { base: `/v2/${upstream.host}/fuzz`, digest, size: SIZE, manifest: root.bytes };
+    expect((await get(`${base}${known.base}/manifests/v1`)).body.equals(root.bytes)).toBe(true);
     expect((await get(`${base}${known.base}/blobs/${digest}`)).body.equals(content)).toBe(true);
     upstream.requests.clear();
   });
@@ -82,6 +89,7 @@ describe.each(stacks())(`${COUNT} generated requests on the %s stack (seed ${SEE
       'long 400',
       'warm 206',
       'warm 416',
+      'accepted 200',
       'broken 400',
     ])
       expect([key, seen.get(key) ?? 0]).not.toEqual([key, 0]);

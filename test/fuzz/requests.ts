@@ -16,6 +16,8 @@ export interface Known {
   readonly base: string;
   readonly digest: string;
   readonly size: number;
+  /** Of the tag `v1`. */
+  readonly manifest: Buffer;
 }
 
 const hex = '0'.repeat(64);
@@ -46,6 +48,14 @@ const PARAMETERS = [
   ...HOSTS.map((host) => `ns=${encodeURIComponent(host)}`),
   ...['ns=', 'ns=a&ns=b', 'ns=user@host', 'ns=https://a.test', 'ns=%00', 'ns=%', 'n=1', 'n=-1', 'n=x', 'n=0', 'n=1e9'],
   ...['n=99999999999999999999', 'last=%00', 'last=%ff', `last=${'x'.repeat(600)}`, 'artifactType=a/b', '&&', '=', '?'],
+];
+
+const TYPES = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
 ];
 
 const ascii = (maxLength: number) =>
@@ -191,6 +201,34 @@ const warm = (known: Known) =>
       head: method === 'HEAD',
     }));
 
+/** A manifest that is cached, accepted in any way or not at all: what comes is always the same. */
+const accepted = (known: Known) =>
+  fc
+    .tuple(
+      fc.constantFrom('GET', 'GET', 'HEAD'),
+      fc.array(
+        fc.oneof(
+          ascii(60),
+          fc.array(fc.constantFrom('*/*', 'application/*', 'a/b', 'text/html', 'application/json', ...TYPES), {
+            maxLength: 8,
+          }),
+          fc
+            .tuple(fc.constantFrom(...TYPES), fc.double({ min: 0, max: 1, noNaN: true }))
+            .map(([of, q]) => `${of};q=${q}`),
+        ),
+        { maxLength: 6 },
+      ),
+      fc.array(header, { maxLength: 2 }),
+    )
+    .map(([method, accept, more]) => ({
+      kind: 'accepted',
+      bytes: message(method, `${known.base}/manifests/v1`, [
+        ...accept.map((each) => `Accept: ${each}`),
+        ...more.filter((line) => /^(Range|Accept|Auth|Via)/.test(line)),
+      ]),
+      head: method === 'HEAD',
+    }));
+
 /** Bytes that once were a request. */
 const broken = (known: Known) =>
   fc
@@ -212,7 +250,8 @@ export function attempts(known: Known): fc.Arbitrary<Attempt> {
     { weight: 10, arbitrary: bodies },
     { weight: 3, arbitrary: long },
     { weight: 15, arbitrary: unreadable },
-    { weight: 20, arbitrary: warm(known) },
+    { weight: 15, arbitrary: warm(known) },
+    { weight: 5, arbitrary: accepted(known) },
     { weight: 12, arbitrary: broken(known) },
   );
 }
