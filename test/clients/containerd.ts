@@ -74,20 +74,27 @@ ${parallel === undefined ? '' : transferSection(at('certs.d'), parallel)}
 
   /**
    * Sends every pull from `upstream` to `mirror` (a URL) first, which containerd tells the host as `?ns=`. With
-   * `overridePath`, `mirror` holds the whole path, `/v2` with it.
+   * `overridePath`, `mirror` holds the whole path, `/v2` with it; `authorization` is the header that the mirror gets.
    */
-  async mirror(upstream: string, mirror: string, { overridePath = false } = {}): Promise<void> {
+  async mirror(
+    upstream: string,
+    mirror: string,
+    { overridePath = false, authorization }: { readonly overridePath?: boolean; readonly authorization?: string } = {},
+  ): Promise<void> {
     const directory = join(this.hosts, upstream);
     await mkdir(directory, { recursive: true });
     const host = [`[host."${mirror}"]`, '  capabilities = ["pull", "resolve"]'];
     if (overridePath) host.push('  override_path = true');
+    if (authorization)
+      host.push(`  [host."${mirror}".header]`, `    Authorization = [${JSON.stringify(authorization)}]`);
     await writeFile(join(directory, 'hosts.toml'), `server = "http://${upstream}"\n${host.join('\n')}\n`);
   }
 
-  async pull(reference: string, platform: string): Promise<void> {
+  /** `more`: arguments of this pull alone. */
+  async pull(reference: string, platform: string, ...more: readonly string[]): Promise<void> {
     // Unlike overlay, the native snapshotter needs nothing of the file system below.
     const options = ['--snapshotter', 'native', '--hosts-dir', this.hosts, '--platform', platform];
-    await this.ctr('images', 'pull', ...options, ...this.pullArguments, reference);
+    await this.ctr('images', 'pull', ...options, ...this.pullArguments, ...more, reference);
   }
 
   /** Removes the image and, before it returns, all of its content. */

@@ -10,7 +10,7 @@ import { type Client, type Ground, same } from './client.js';
 const START_MS = 60_000;
 
 /** A Docker engine of its own, without a network; only images are pulled. */
-class Dockerd {
+export class Dockerd {
   private child: ChildProcess | undefined;
 
   constructor(
