@@ -33,7 +33,11 @@ describe.each(stacks())('watched tags and webhooks on the %s stack', (name) => {
         { image: image('watched/none:v1'), every: '1s' },
         { image: image('pinned/app:v1') },
       ],
-      hooks: { github: { secret }, quay: { secret: 'hook-secret-of-quay' } },
+      hooks: {
+        github: { secret },
+        quay: { secret: 'hook-secret-of-quay' },
+        cloudevents: { secret: 'hook-secret-of-events' },
+      },
     });
     admin = `${(await system.admin()).admin}/api/v1`;
   });
@@ -173,6 +177,41 @@ describe.each(stacks())('watched tags and webhooks on the %s stack', (name) => {
     expect((await send('quay?token=hook-secret-of-quay', quay('signed/app', 'v1'))).status).toBe(202);
   });
 
+  it('tells a sender of CloudEvents that it may send, when it knows the secret', async () => {
+    const ask = async (source: string, headers: Record<string, string>) => {
+      const answer = await fetch(`${admin}/hooks/${source}`, { method: 'OPTIONS', headers });
+      const of = (name: string) => answer.headers.get(name);
+      return [answer.status, of('webhook-allowed-origin'), of('webhook-allowed-rate'), of('allow')];
+    };
+    const origin = { 'webhook-request-origin': 'eventgrid.azure.net' };
+    const rated = { ...origin, 'webhook-request-rate': '120' };
+    const consent = [200, 'eventgrid.azure.net', '*', 'POST'];
+    expect(await ask('cloudevents?token=hook-secret-of-events', rated)).toEqual(consent);
+    expect(await ask('cloudevents', { ...origin, authorization: 'Bearer hook-secret-of-events' })).toEqual(consent);
+    expect(await ask('cloudevents?token=wrong', rated)).toEqual([401, null, null, null]);
+    expect(await ask('cloudevents', rated)).toEqual([401, null, null, null]);
+    expect(await ask('cloudevents?token=hook-secret-of-events', {})).toEqual([400, null, null, null]);
+    expect(await ask('quay?token=hook-secret-of-quay', rated)).toEqual([405, null, null, 'POST']);
+    // The delivery that follows says again who it is.
+    addImage('events/app', 'v1');
+    expect((await pull('events/app/manifests/v1')).status).toBe(200);
+    const next = addImage('events/app', 'v1');
+    const event = {
+      specversion: '1.0',
+      type: 'Microsoft.ContainerRegistry.ImagePushed',
+      source: '/subscriptions/x',
+      id: '1',
+      data: { action: 'push', target: { repository: 'events/app', tag: 'v1' }, request: { host: upstream.host } },
+    };
+    const type = { ...origin, 'content-type': 'application/cloudevents+json' };
+    const taken = await send('cloudevents?token=hook-secret-of-events', event, type);
+    expect([taken.status, await taken.json()]).toEqual([
+      202,
+      { accepted: [`${upstream.host}/events/app:v1`], ignored: [] },
+    ]);
+    await eventually(() => allHeld(next.blobs), 60_000);
+  });
+
   it('says what is wrong with a payload', async () => {
     const problem = async (answer: Response) => {
       expect(answer.headers.get('content-type')).toContain('application/problem+json');
@@ -182,7 +221,10 @@ describe.each(stacks())('watched tags and webhooks on the %s stack', (name) => {
     expect(await problem(await send('docker', quay('a/b', 'c')))).toEqual([422, expect.stringContaining('push_data')]);
     expect(await problem(await send('nobody', {}))).toEqual([404, expect.stringContaining('docker, github')]);
     const event = { specversion: '1.0', type: 'x', data: { image: 'a b' } };
-    const type = { 'content-type': 'application/cloudevents+json; charset=utf-8' };
+    const type = {
+      'content-type': 'application/cloudevents+json; charset=utf-8',
+      authorization: 'Bearer hook-secret-of-events',
+    };
     expect(await problem(await send('cloudevents', event, type))).toEqual([422, expect.stringContaining('a b')]);
     expect(await problem(await send('cloudevents', '{', type))).toEqual([400, expect.any(String)]);
   });

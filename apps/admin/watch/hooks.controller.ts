@@ -1,5 +1,17 @@
 import type { IncomingMessage } from 'node:http';
-import { Body, Controller, HttpCode, Inject, NotFoundException, Param, Post, Query, Req } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  HttpCode,
+  Inject,
+  NotFoundException,
+  Options,
+  Param,
+  Post,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import { canonicalHost } from '#oci';
@@ -20,6 +32,9 @@ const Received = z.object({
   accepted: z.array(z.string()).meta({ description: 'Tags that are being checked now.' }),
   ignored: z.array(z.object({ reference: z.string(), reason: z.string() })),
 });
+
+/** A DNS name, or an expression for several. */
+const ORIGIN = /^[A-Za-z0-9.*:/_-]{1,255}$/;
 
 /** What Nest hands over beside the parsed body. */
 interface HookRequest {
@@ -51,29 +66,60 @@ export class HooksController {
     @Body() body: unknown,
     @Req() request: HookRequest,
   ): Promise<z.output<typeof Received>> {
-    if (!isSource(source)) throw new NotFoundException(`no such source; known are ${HOOK_SOURCES.join(', ')}`);
-    const { headers } = request.raw;
-    const token = query.token ?? query.access_token;
-    const secret = this.hooks.secretOf(source);
-    if (secret !== undefined) {
-      const raw = request.rawBody ?? Buffer.alloc(0);
-      checkHookSecret(
-        source,
-        { headers, raw, ...(token === undefined ? {} : { token }) },
-        secret,
-        this.hooks.adminToken,
-      );
-    }
+    const known = this.proven(source, query, request);
     const registry = query.registry === undefined ? undefined : canonicalHost(query.registry);
     if (query.registry !== undefined && registry === undefined)
       throw new BadRequest('registry', 'expected host or host:port');
     try {
-      const pushed = pushedTags(source, { body, headers, ...(registry === undefined ? {} : { registry }) });
-      return await this.hooks.receive(source, pushed);
+      const pushed = pushedTags(known, {
+        body,
+        headers: request.raw.headers,
+        ...(registry === undefined ? {} : { registry }),
+      });
+      return await this.hooks.receive(known, pushed);
     } catch (error) {
-      if (error instanceof UnknownPayload) throw new Refusal(422, `no payload of ${source}: ${error.message}`);
+      if (error instanceof UnknownPayload) throw new Refusal(422, `no payload of ${known}: ${error.message}`);
       throw error;
     }
+  }
+
+  /** "HTTP 1.1 Web Hooks for Event Delivery" of CloudEvents, section 4: who will send asks first whether it may. */
+  @Options(':source')
+  @HttpCode(200)
+  @Operation({
+    summary: 'Whether a sender of CloudEvents may send its webhooks here',
+    description:
+      'For `cloudevents` alone, as Azure Event Grid asks. `WebHook-Request-Origin` says who will send; the answer has `WebHook-Allowed-Origin` and `WebHook-Allowed-Rate`. Needs what a webhook needs.',
+    params: { source: '`cloudevents`' },
+    query: HookQuery,
+    changes: true,
+  })
+  handshake(
+    @Param('source') source: string,
+    @Query(new Valid(HookQuery)) query: z.output<typeof HookQuery>,
+    @Req() request: HookRequest,
+    @Res({ passthrough: true }) reply: { header(name: string, value: string): unknown },
+  ): void {
+    if (this.proven(source, query, request) !== 'cloudevents')
+      throw new Refusal(405, 'only senders of CloudEvents ask first', { allow: 'POST' });
+    const origin = request.raw.headers['webhook-request-origin'];
+    if (typeof origin !== 'string' || !ORIGIN.test(origin))
+      throw new BadRequest('WebHook-Request-Origin', 'this header has to name who will send');
+    reply.header('allow', 'POST');
+    reply.header('webhook-allowed-origin', origin);
+    // Who sends more than can be checked is told to come again later.
+    reply.header('webhook-allowed-rate', '*');
+  }
+
+  /** The source, when the request shows that it knows its secret. Throws what the sender is to be told. */
+  private proven(source: string, query: z.output<typeof HookQuery>, { raw, rawBody }: HookRequest): HookSource {
+    if (!isSource(source)) throw new NotFoundException(`no such source; known are ${HOOK_SOURCES.join(', ')}`);
+    const secret = this.hooks.secretOf(source);
+    if (secret === undefined) return source;
+    const token = query.token ?? query.access_token;
+    const proof = { headers: raw.headers, raw: rawBody ?? Buffer.alloc(0), ...(token === undefined ? {} : { token }) };
+    checkHookSecret(source, proof, secret, this.hooks.adminToken);
+    return source;
   }
 }
 
