@@ -8,8 +8,7 @@ import type { Tokens } from './tokens.js';
 import type { Users } from './users.js';
 
 const MOST_REMEMBERED = 10_000;
-/** Milliseconds: of a password that was right, and of what was wrong; a node with an old one asks again and again. */
-const RIGHT_FOR = 600_000;
+/** Milliseconds that a wrong password is remembered; a node with an old one asks again and again. */
 const WRONG_FOR = 10_000;
 
 interface Remembered {
@@ -87,6 +86,7 @@ export class Callers {
       ? this.passwords.check(randomBytes(16).toString('hex'), this.users.anyHash(), address)
       : this.passwords.check(password, hash, address));
     if (!right) return remember(WRONG, Date.now() + WRONG_FOR);
-    return remember({ kind: 'known', user }, Date.now() + RIGHT_FOR);
+    // For as long as its hash stays: who has logged in once does not wait behind a flood of wrong passwords.
+    return remember({ kind: 'known', user }, Number.POSITIVE_INFINITY);
   }
 }
