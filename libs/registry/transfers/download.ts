@@ -138,7 +138,7 @@ export class Download {
     if (slowOurselves) return;
     this.slowTicks = this.shares.size > 1 && total < this.firstRate * TOO_MANY ? this.slowTicks + 1 : 0;
     if (this.slowTicks >= TOO_MANY_TICKS) {
-      this.shares.parkAllButFirst();
+      this.shares.parkAllButOne();
       this.helped = false;
       this.ports.onEvent('fewer');
     }

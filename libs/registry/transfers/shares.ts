@@ -66,10 +66,16 @@ export class Shares {
     return total;
   }
 
-  /** Leaves the first connection alone; what the others were to bring comes after. */
-  parkAllButFirst(): void {
-    const [, ...others] = [...this.runs].sort((a, b) => a.position - b.position);
-    for (const run of others) {
+  /**
+   * Leaves one connection, the one that readers need first unless it is the one that is slow; what the others were to bring
+   * comes after.
+   */
+  parkAllButOne(): void {
+    const inOrder = [...this.runs].sort((a, b) => a.position - b.position);
+    const fastest = Math.max(...inOrder.map(({ rate }) => rate));
+    const stays = inOrder.find(({ rate }) => rate >= fastest / 4);
+    for (const run of inOrder) {
+      if (run === stays) continue;
       this.parked.push({ position: run.position, limit: run.limit });
       run.parked = true;
       run.limit = run.position;
