@@ -33,9 +33,9 @@ const NO_TOKEN: Caller = {
  */
 export class Callers {
   private readonly salt = randomBytes(32);
-  /** Apart, since tokens cost nothing to get and would push out what was dear to find out. */
-  private readonly logins = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
-  private readonly bearers = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
+  /** Right passwords, apart from tokens and wrong ones: anybody may send as many of those, and they would push out the others. */
+  private readonly right = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
+  private readonly others = new LRUCache<string, Remembered>(atMost(MOST_REMEMBERED));
   private readonly asking = new Map<string, Promise<Caller>>();
 
   constructor(
@@ -48,7 +48,7 @@ export class Callers {
   identify(header: string | undefined, address: string): Caller | Promise<Caller> {
     if (header === undefined) return NOBODY;
     const key = createHmac('sha256', this.salt).update(header).digest('base64');
-    const known = this.logins.get(key) ?? this.bearers.get(key);
+    const known = this.right.get(key) ?? this.others.get(key);
     if (known && Date.now() < known.until && known.version === this.users.version) return known.caller;
     // Many clients with one password, all at once, are one check.
     let answer = this.asking.get(key);
@@ -67,8 +67,7 @@ export class Callers {
   private async find(key: string, header: string, address: string): Promise<Caller> {
     const credentials = parseAuthorization(header);
     const { version } = this.users;
-    const remember = (caller: Caller, until: number) => {
-      const memory = credentials.scheme === 'bearer' ? this.bearers : this.logins;
+    const remember = (memory: LRUCache<string, Remembered>, caller: Caller, until: number) => {
       memory.set(key, { caller, until, version });
       return caller;
     };
@@ -76,17 +75,17 @@ export class Callers {
       const verified = await this.tokens.verify(credentials.token);
       if (!verified) return NO_TOKEN;
       const { user, grant, expires } = verified;
-      return remember({ kind: 'known', ...(user === undefined ? {} : { user }), grant }, expires);
+      return remember(this.others, { kind: 'known', ...(user === undefined ? {} : { user }), grant }, expires);
     }
     if (credentials.scheme === 'other') return WRONG;
     const { user, password } = credentials;
     const hash = this.users.hashOf(user);
     // Who is not there takes as long, and has a password that nobody has.
-    const right = await (hash === undefined
+    const proven = await (hash === undefined
       ? this.passwords.check(randomBytes(16).toString('hex'), this.users.anyHash(), address)
       : this.passwords.check(password, hash, address));
-    if (!right) return remember(WRONG, Date.now() + WRONG_FOR);
+    if (!proven) return remember(this.others, WRONG, Date.now() + WRONG_FOR);
     // For as long as its hash stays: who has logged in once does not wait behind a flood of wrong passwords.
-    return remember({ kind: 'known', user }, Number.POSITIVE_INFINITY);
+    return remember(this.right, { kind: 'known', user }, Number.POSITIVE_INFINITY);
   }
 }
