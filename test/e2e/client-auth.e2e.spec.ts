@@ -314,13 +314,13 @@ describe.each(stacks())('clientAuth on the %s stack', (name) => {
     for (const { headers } of upstream.requests) expect(headers.authorization).toBeUndefined();
   });
 
-  // Needs an object store.
-  const sent = name === 'distributed' ? it : it.skip;
-  sent('A90: is asked before a client is sent to the store', async () => {
-    const target = `/v2/secret/app/blobs/${secret.images[0]!.layers[0]!.digest}`;
-    await eventually(async () => expect((await ask(target, [alice])).status).toBe(307));
-    expect([(await ask(target)).status, (await ask(target, [bob])).status]).toEqual([401, 403]);
-  });
+  // Needs an object store, so there is one stack that can do it.
+  if (name === 'distributed')
+    it('A90: is asked before a client is sent to the store', async () => {
+      const target = `/v2/secret/app/blobs/${secret.images[0]!.layers[0]!.digest}`;
+      await eventually(async () => expect((await ask(target, [alice])).status).toBe(307));
+      expect([(await ask(target)).status, (await ask(target, [bob])).status]).toEqual([401, 403]);
+    });
 
   it('A114: write verbs are refused for everybody', async () => {
     for (const headers of [[], [alice]])
