@@ -157,7 +157,7 @@ describe('the private PostgreSQL of a standalone server', () => {
     };
     const catalog = await connectCatalog({ url: postgres.url, demote });
     await catalog.pruning.plan({}, { servedWithin: 0, keep: [], pins: [] }, 'request');
-    expect(sessions).toEqual([{ pid: expect.any(Number), priority: 10 }]);
+    expect(sessions).toEqual([{ pid: expect.any(Number), priority: 15 }]);
     await until(() => startOf(sessions[0]!.pid) === undefined);
     expect(await catalog.counts()).toMatchObject({ blobs: 0 });
     await catalog.close();
