@@ -1,5 +1,5 @@
 import { type Digest, type Failure, formatRepository, type Repository } from '#oci';
-import type { AccessTimes, ServedManifest } from '#registry';
+import type { AccessTimes, Asker, ServedManifest } from '#registry';
 import type { AccessLog, Counters, Kind, LineLevel, Traffic } from '#telemetry';
 import type { Exchange } from './pull-api.js';
 
@@ -74,7 +74,7 @@ export class Observation {
       else counters.misses++;
       counters.bytesServed += account.bytes;
       this.traffic.observe(kind, account.outcome ?? (hit ? 'hit' : 'miss'), ms / 1000);
-      if (digest !== undefined) this.accesses.note(repository, digest);
+      if (digest !== undefined) this.accesses.note(repository, digest, exchange.req);
     }
     const level = this.lines.choose(hit ? 'hits' : 'misses', ms);
     if (level) this.lines.add(level, lineOf(exchange, statusCode, ms));
@@ -97,8 +97,8 @@ export class Observation {
     this.lines.add(level, lineOf(request, 200, ms));
   }
 
-  accessed(repository: Repository, digest: Digest): void {
-    this.accesses.note(repository, digest);
+  accessed(repository: Repository, digest: Digest, asker: Asker): void {
+    this.accesses.note(repository, digest, asker);
   }
 
   /** The request was refused, or its answer was cut. */

@@ -63,7 +63,7 @@ export class WarmAnswers {
     }
     if (now - target.noted > NOTE_EVERY) {
       target.noted = now;
-      this.observation.accessed(target.asked.repository, target.digest!);
+      this.observation.accessed(target.asked.repository, target.digest!, req);
     }
     return true;
   }

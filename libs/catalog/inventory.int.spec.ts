@@ -141,11 +141,23 @@ describe('the inventory', () => {
     expect(await catalog.inventory.image(repo('team/app'), 'v1')).toBeUndefined();
   });
 
-  it('dates the index above an accessed manifest, too', async () => {
+  it('dates the index above an accessed manifest, too, and tells who asked last', async () => {
     const ahead = new Date(Date.now() + 3_600_000);
     const before = new Date();
-    await catalog.touch([{ repository: repo('library/alpine'), digest: digest('amd64'), at: ahead }]);
+    const asked = { repository: repo('library/alpine'), digest: digest('amd64') };
+    await catalog.touch([
+      { ...asked, at: before, client: '10.0.0.1 crane' },
+      { ...asked, at: ahead, client: '10.0.0.2 containerd/2.1\0' },
+    ]);
     expect(await names({ accessedAfter: before })).toEqual(alpine);
+    const clients = async () => {
+      const tree = (await catalog.inventory.image(repo('library/alpine'), 'latest'))?.tree;
+      return [tree?.lastClient, tree?.children[0]?.lastClient];
+    };
+    expect(await clients()).toEqual(['10.0.0.2 containerd/2.1', '10.0.0.2 containerd/2.1']);
+    // A gateway of the release before does not say who.
+    await catalog.touch([{ ...asked, at: ahead }]);
+    expect(await clients()).toEqual(['10.0.0.2 containerd/2.1', '10.0.0.2 containerd/2.1']);
   });
 
   it('counts by upstream', async () => {

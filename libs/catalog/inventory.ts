@@ -128,6 +128,8 @@ export interface ImageNode {
   /** Whether the repository holds it. */
   readonly held: boolean;
   readonly lastAccess?: Date;
+  /** Who asked for it last: address and name for itself. */
+  readonly lastClient?: string;
   readonly children: readonly ImageNode[];
   readonly contents: readonly ImageContent[];
 }

@@ -65,6 +65,14 @@ export interface BlobKnowledge {
   readonly described?: number;
 }
 
+export interface Access {
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly at: Date;
+  /** Who it was: address and name for itself. */
+  readonly client?: string;
+}
+
 /** What is cached. Facts are per (upstream, repository); bytes are shared (WIRE.md decision 9). */
 export interface Catalog {
   // Hot path: one named prepared statement each.
@@ -99,9 +107,7 @@ export interface Catalog {
   /** Bytes turned out to be lost or bad: no repository holds them any more. */
   forgetBlob(digest: Digest): Promise<void>;
   /** Batched access times; never called per request. A manifest's access is one of the indexes above it, too. */
-  touch(
-    items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>,
-  ): Promise<void>;
+  touch(items: readonly Access[]): Promise<void>;
   counts(): Promise<CatalogCounts>;
   /** Keeps `counts` quick; now and then is enough. */
   foldTotals(): Promise<void>;

@@ -84,6 +84,11 @@ describe.each(stacks())('the admin API on the %s stack', (name) => {
       expect.objectContaining({ platform: 'linux/arm64', held: false }),
     ]);
     expect((await fetch(`${admin}/image?ref=${upstream.host}/team/app:nothing`)).status).toBe(404);
+    // Gateways write it behind the pull.
+    await eventually(async () => {
+      const { tree } = await ask<{ tree: { lastClient?: string } }>(`image?ref=${upstream.host}/team/app:v1`);
+      expect(tree.lastClient).toMatch(/127\.0\.0\.1/);
+    }, 90_000);
   });
 
   it('lists manifests, tags, blobs and pulls', async () => {

@@ -84,6 +84,9 @@ export const ImageNode = model(
     size: bytes,
     held: z.boolean().meta({ description: 'Whether the repository holds it.' }),
     lastAccess: time.optional(),
+    lastClient: z.string().optional().meta({
+      description: 'Who asked for it last, within the minute: address and User-Agent, as a gateway saw them.',
+    }),
     get children() {
       return z.array(ImageNode);
     },

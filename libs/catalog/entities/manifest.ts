@@ -98,6 +98,10 @@ export class RepositoryManifestRow {
   @Column('timestamptz', { name: 'last_access' })
   lastAccess!: Date;
 
+  /** Who asked then: address and name for itself, as a gateway saw them. */
+  @Column('text', { name: 'last_client', nullable: true })
+  lastClient!: string | null;
+
   @ManyToOne(() => RepositoryRow)
   @JoinColumn({ name: 'repository_id', foreignKeyConstraintName: 'repository_manifests_repository_fkey' })
   repository!: RepositoryRow;

@@ -3,6 +3,7 @@ import { Upstreams1764000000002 } from './0002-upstreams.js';
 import { Lists1764000000003 } from './0003-lists.js';
 import { Keeping1764000000004 } from './0004-keeping.js';
 import { Totals1764000000005 } from './0005-totals.js';
+import { LastClient1764000000006 } from './0006-last-client.js';
 
 /** In the order in which they run. Each released state has a dump in `dumps/`. */
 export const migrations = [
@@ -11,4 +12,5 @@ export const migrations = [
   Lists1764000000003,
   Keeping1764000000004,
   Totals1764000000005,
+  LastClient1764000000006,
 ];

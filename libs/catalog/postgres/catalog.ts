@@ -1,5 +1,6 @@
 import type { Descriptor, Digest, Page, PageQuery, Repository } from '#oci';
 import type {
+  Access,
   BlobKnowledge,
   Catalog,
   CatalogCounts,
@@ -179,9 +180,7 @@ export class PostgresCatalog implements Catalog {
     await this.connection.execute(facts.forgetBlob, [digestToBytes(digest)]);
   }
 
-  async touch(
-    items: ReadonlyArray<{ readonly repository: Repository; readonly digest: Digest; readonly at: Date }>,
-  ): Promise<void> {
+  async touch(items: readonly Access[]): Promise<void> {
     for (let from = 0; from < items.length; from += TOUCHES_PER_STATEMENT) {
       const some = items.slice(from, from + TOUCHES_PER_STATEMENT);
       await this.connection.execute(facts.touch, [
@@ -189,6 +188,7 @@ export class PostgresCatalog implements Catalog {
         some.map((item) => item.repository.path),
         some.map((item) => digestToBytes(item.digest)),
         some.map((item) => item.at.toISOString()),
+        some.map((item) => item.client?.replaceAll('\0', '') ?? null),
       ]);
     }
   }

@@ -39,8 +39,11 @@ async function catalogBefore(url: string): Promise<PostgresCatalog> {
   };
   const query = connection.query.bind(connection);
   const execute = connection.execute.bind(connection);
-  connection.query = (statement, values) => query(own(statement), values);
-  connection.execute = (statement, values) => execute(own(statement), values);
+  // Its code gave as many values as its SQL takes; what this release adds comes last.
+  const given = ({ name }: Statement, values: readonly unknown[]) =>
+    values.slice(0, Math.max(0, ...[...before.get(name)!.matchAll(/\$(\d+)/g)].map(([, n]) => Number(n))));
+  connection.query = (statement, values) => query(own(statement), given(statement, values));
+  connection.execute = (statement, values) => execute(own(statement), given(statement, values));
   return new PostgresCatalog(connection);
 }
 

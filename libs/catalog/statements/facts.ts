@@ -132,29 +132,29 @@ export const touch = batchStatement(
   'touch',
   `
 WITH item AS (
-  SELECT upstream, path, digest, least(max(at), now()) AS at
-  FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[]) AS i(upstream, path, digest, at)
+  SELECT upstream, path, digest, least(max(at), now()) AS at, (array_agg(client ORDER BY at DESC))[1] AS client
+  FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[], $5::text[]) AS i(upstream, path, digest, at, client)
   GROUP BY upstream, path, digest
 ), named AS (
-  SELECT r.id AS repository_id, m.id AS manifest_id, m.digest, i.at
+  SELECT r.id AS repository_id, m.id AS manifest_id, m.digest, i.at, i.client
   FROM item i
   JOIN repositories r ON r.upstream = i.upstream AND r.path = i.path
   JOIN manifests m ON m.digest = i.digest
 ), accessed AS (
   -- Whoever pulls one platform's image uses the index above it.
-  SELECT repository_id, manifest_id, max(at) AS at FROM (
-    SELECT repository_id, manifest_id, at FROM named
+  SELECT repository_id, manifest_id, max(at) AS at, (array_agg(client ORDER BY at DESC))[1] AS client FROM (
+    SELECT repository_id, manifest_id, at, client FROM named
     UNION ALL
-    SELECT n.repository_id, e.parent_id, n.at FROM named n JOIN edges e ON e.child = n.digest AND e.kind = 'manifest'
+    SELECT n.repository_id, e.parent_id, n.at, n.client FROM named n JOIN edges e ON e.child = n.digest AND e.kind = 'manifest'
   ) a GROUP BY repository_id, manifest_id
 ), manifest AS (
-  SELECT h.repository_id, h.manifest_id, a.at
+  SELECT h.repository_id, h.manifest_id, a.at, a.client
   FROM accessed a
   JOIN repository_manifests h ON h.repository_id = a.repository_id AND h.manifest_id = a.manifest_id
   WHERE h.last_access < a.at
   ORDER BY h.repository_id, h.manifest_id FOR NO KEY UPDATE OF h
 ), touched_manifest AS (
-  UPDATE repository_manifests h SET last_access = greatest(h.last_access, m.at)
+  UPDATE repository_manifests h SET last_access = greatest(h.last_access, m.at), last_client = coalesce(m.client, h.last_client)
   FROM manifest m WHERE h.repository_id = m.repository_id AND h.manifest_id = m.manifest_id
   RETURNING 1
 ), blob AS (

@@ -37,7 +37,7 @@ WITH RECURSIVE repository AS (
   WHERE p.depth < 4
 )
 SELECT t.parent, t.digest, t.platform, t.depth, coalesce(m.size, t.named_size) AS size,
-       coalesce(h.media_type, m.media_type) AS media_type, m.artifact_type, h.stored_at, h.last_access
+       coalesce(h.media_type, m.media_type) AS media_type, m.artifact_type, h.stored_at, h.last_access, h.last_client
 FROM tree t
 LEFT JOIN (
   SELECT m.id, m.digest, m.media_type, m.size, m.artifact_type, h.repository_id

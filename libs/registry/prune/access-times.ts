@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { atMost, PeriodicWriter } from '#async';
-import type { Catalog } from '#catalog';
+import type { Access, Catalog } from '#catalog';
 import { type Digest, formatRepository, type Repository } from '#oci';
 import type { Log } from '../ports.js';
 
@@ -15,10 +15,13 @@ export interface AccessTimesOptions {
 const MOST_WAITING = 50_000;
 const REMEMBERED = 100_000;
 
-interface Access {
-  readonly repository: Repository;
-  readonly digest: Digest;
-  readonly at: Date;
+/** Longest name of a client for itself that is kept. */
+const MOST_AGENT = 120;
+
+/** A request, of which who made it is read only when that is written down. */
+export interface Asker {
+  readonly socket: { readonly remoteAddress?: string | undefined };
+  readonly headers: { readonly 'user-agent'?: string | undefined };
 }
 
 /** What was served when, collected in memory and written in batches: no read waits for it or writes by itself. */
@@ -36,11 +39,12 @@ export class AccessTimes extends PeriodicWriter {
     this.recent = new LRUCache({ ...atMost(REMEMBERED), ttl: options.resolution, ttlResolution: 1000 });
   }
 
-  note(repository: Repository, digest: Digest): void {
+  note(repository: Repository, digest: Digest, { socket, headers }: Asker): void {
     const key = `${formatRepository(repository)}@${digest}`;
     if (this.recent.has(key) || this.waiting.size >= MOST_WAITING) return;
     this.recent.set(key, true);
-    this.waiting.set(key, { repository, digest, at: new Date() });
+    const client = `${socket.remoteAddress ?? '?'} ${headers['user-agent']?.slice(0, MOST_AGENT) ?? ''}`.trimEnd();
+    this.waiting.set(key, { repository, digest, at: new Date(), client });
   }
 
   protected async write(): Promise<void> {

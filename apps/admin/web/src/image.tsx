@@ -15,6 +15,7 @@ export function ImagePage({ reference }: { reference: string }) {
         <div class="cards">
           <Card title="Size" value={bytes(image.size)} note="all that is held of it" />
           <Card title="Last used" value={ago(image.lastAccess)} note={`stored ${ago(image.storedAt)}`} />
+          {image.tree.lastClient && <Card title="Last asked for by" value={image.tree.lastClient} />}
           <Card title="Digest" value={<code>{short(image.digest)}</code>} note={image.mediaType} />
         </div>
       </section>

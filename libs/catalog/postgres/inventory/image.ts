@@ -14,6 +14,7 @@ interface TreeRow {
   artifact_type: string | null;
   stored_at: Date | null;
   last_access: Date | null;
+  last_client: string | null;
 }
 
 interface ContentRow {
@@ -83,6 +84,7 @@ function node(
     size: Number(row.size),
     held: row.stored_at !== null,
     ...(row.last_access ? { lastAccess: row.last_access } : {}),
+    ...(row.last_client === null ? {} : { lastClient: row.last_client }),
     children: (children.get(digest) ?? [])
       .filter((child) => child.depth === row.depth + 1)
       .map((child) => node(child, children, contents)),
