@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '#config';
 import { AccessTimes, FactCache, type Log, PullWaits, Registry } from '#registry';
@@ -24,6 +25,13 @@ const ROW_POLL_MS = 2000;
 const BUS_PATIENCE_MS = 7000;
 const EMPTY_REFERRERS_MS = 10_000;
 const ACCESS_TIMES = { flushEvery: 5000, resolution: 60_000 };
+
+/** Characters of a client's name for itself. */
+const MOST_AGENT = 120;
+
+function clientOf(address: PublicAddress): (req: IncomingMessage) => string {
+  return (req) => `${address.clientOf(req)} ${req.headers['user-agent']?.slice(0, MOST_AGENT) ?? ''}`.trimEnd();
+}
 
 export function gatewayMemory(stack: Config['stack']): FactCache {
   return new FactCache({
@@ -64,7 +72,10 @@ export class GatewayModule {
             );
           },
         },
-        { provide: AccessTimes, useFactory: () => new AccessTimes(stack.catalog, log, ACCESS_TIMES) },
+        {
+          provide: AccessTimes,
+          useFactory: () => new AccessTimes(stack.catalog, log, { ...ACCESS_TIMES, clientOf: clientOf(address) }),
+        },
         {
           provide: AccessLog,
           useFactory: () => {
@@ -76,7 +87,8 @@ export class GatewayModule {
         {
           provide: Observation,
           inject: [AccessTimes, AccessLog],
-          useFactory: (accesses: AccessTimes, lines: AccessLog) => new Observation(stack.traffic, accesses, lines),
+          useFactory: (accesses: AccessTimes<IncomingMessage>, lines: AccessLog) =>
+            new Observation(stack.traffic, accesses, lines),
         },
         {
           provide: Gate,

@@ -1,5 +1,6 @@
+import type { IncomingMessage } from 'node:http';
 import { type Digest, type Failure, formatRepository, type Repository } from '#oci';
-import type { AccessTimes, Asker, ServedManifest } from '#registry';
+import type { AccessTimes, ServedManifest } from '#registry';
 import type { AccessLog, Counters, Kind, LineLevel, Traffic } from '#telemetry';
 import type { Exchange } from './pull-api.js';
 
@@ -57,7 +58,7 @@ export interface Tally {
 export class Observation {
   constructor(
     private readonly traffic: Traffic,
-    private readonly accesses: AccessTimes,
+    private readonly accesses: AccessTimes<IncomingMessage>,
     private readonly lines: AccessLog,
   ) {}
 
@@ -97,8 +98,8 @@ export class Observation {
     this.lines.add(level, lineOf(request, 200, ms));
   }
 
-  accessed(repository: Repository, digest: Digest, asker: Asker): void {
-    this.accesses.note(repository, digest, asker);
+  accessed(repository: Repository, digest: Digest, req: IncomingMessage): void {
+    this.accesses.note(repository, digest, req);
   }
 
   /** The request was refused, or its answer was cut. */

@@ -57,7 +57,11 @@ describe('answers from memory', () => {
     lists: { rule: { fresh: 1, stale: 1 }, emptyFor: 1 },
   });
   const traffic = new Traffic();
-  const accesses = new AccessTimes(catalog as never, log, { flushEvery: 3_600_000, resolution: 60_000 });
+  const accesses = new AccessTimes(catalog as never, log, {
+    flushEvery: 3_600_000,
+    resolution: 60_000,
+    clientOf: () => 'client',
+  });
   const lines = new AccessLog(log, { hits: 0, misses: 0, failures: 0, slow: 3_600_000 }, false);
   const api = new PullApi(registry, {
     sources: { defaultNs: 'docker.io', configured: new Set(), allows: () => true },

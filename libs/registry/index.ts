@@ -13,7 +13,7 @@ export type { PlatformChoice } from './platform-choice.js';
 export * from './ports.js';
 export { parseImageList } from './preload/image-list.js';
 export { Preloader, type PreloadJob, type PreloadRequest } from './preload/preloader.js';
-export { AccessTimes, type Asker } from './prune/access-times.js';
+export { AccessTimes } from './prune/access-times.js';
 export { Pruner } from './prune/pruner.js';
 export { cancelPull } from './pulls/cancel-pull.js';
 export { leaseKey } from './pulls/lease-key.js';

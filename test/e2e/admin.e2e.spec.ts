@@ -1,4 +1,5 @@
 import { get } from '../support/client.js';
+import { eventually } from '../support/eventually.js';
 import { type Installation, install, type ServerProcess, stacks } from '../support/servers.js';
 import { type FakeUpstream, type MadeImage, startFakeUpstream } from '../support/upstream/index.js';
 

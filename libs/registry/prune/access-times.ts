@@ -4,28 +4,21 @@ import type { Access, Catalog } from '#catalog';
 import { type Digest, formatRepository, type Repository } from '#oci';
 import type { Log } from '../ports.js';
 
-export interface AccessTimesOptions {
+export interface AccessTimesOptions<Request> {
   /** Milliseconds between two writes. */
   readonly flushEvery: number;
   /** Milliseconds within which accesses of the same content count as one. */
   readonly resolution: number;
+  /** Who made a request, for people; asked only for what is written down. */
+  readonly clientOf: (request: Request) => string;
 }
 
 /** Contents that wait for the next write; what comes on top is not noted this time. */
 const MOST_WAITING = 50_000;
 const REMEMBERED = 100_000;
 
-/** Longest name of a client for itself that is kept. */
-const MOST_AGENT = 120;
-
-/** A request, of which who made it is read only when that is written down. */
-export interface Asker {
-  readonly socket: { readonly remoteAddress?: string | undefined };
-  readonly headers: { readonly 'user-agent'?: string | undefined };
-}
-
 /** What was served when, collected in memory and written in batches: no read waits for it or writes by itself. */
-export class AccessTimes extends PeriodicWriter {
+export class AccessTimes<Request> extends PeriodicWriter {
   private waiting = new Map<string, Access>();
   /** Written or waiting lately. */
   private readonly recent: LRUCache<string, true>;
@@ -33,18 +26,17 @@ export class AccessTimes extends PeriodicWriter {
   constructor(
     private readonly catalog: Pick<Catalog, 'touch'>,
     private readonly log: Log,
-    options: AccessTimesOptions,
+    private readonly options: AccessTimesOptions<Request>,
   ) {
     super(options.flushEvery);
     this.recent = new LRUCache({ ...atMost(REMEMBERED), ttl: options.resolution, ttlResolution: 1000 });
   }
 
-  note(repository: Repository, digest: Digest, { socket, headers }: Asker): void {
+  note(repository: Repository, digest: Digest, request: Request): void {
     const key = `${formatRepository(repository)}@${digest}`;
     if (this.recent.has(key) || this.waiting.size >= MOST_WAITING) return;
     this.recent.set(key, true);
-    const client = `${socket.remoteAddress ?? '?'} ${headers['user-agent']?.slice(0, MOST_AGENT) ?? ''}`.trimEnd();
-    this.waiting.set(key, { repository, digest, at: new Date(), client });
+    this.waiting.set(key, { repository, digest, at: new Date(), client: this.options.clientOf(request) });
   }
 
   protected async write(): Promise<void> {
