@@ -123,6 +123,17 @@ DELETE FROM prune_items WHERE job_id = $1;
 UPDATE duties SET lease_until = clock_timestamp(), done_at = CASE WHEN $3::boolean THEN clock_timestamp() ELSE done_at END
 WHERE name = $1 AND holder = $2 AND lease_until > clock_timestamp();
 
+-- catalog.endLostPulls
+WITH lost AS MATERIALIZED (
+  SELECT key FROM pulls
+  WHERE state = 'running' AND lease_until < clock_timestamp() - $1::float8 * interval '1 millisecond'
+    AND key <> ALL ($2::text[])
+  ORDER BY key COLLATE "C" LIMIT 1000
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE pulls p SET state = 'finished', failure = $3::jsonb, relay = NULL, changed_at = clock_timestamp()
+FROM lost WHERE p.key = lost.key;
+
 -- catalog.expirePruneJobs
 WITH old AS MATERIALIZED (
   SELECT id FROM prune_jobs
