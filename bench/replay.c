@@ -155,7 +155,8 @@ static void *run_client(void *argument) {
     if (deadline ? now() > deadline : taken >= group_count) break;
     size_t group = taken % group_count;
     double turn = pause_between ? begun + taken * pause_between : 0;
-    if (turn > now()) usleep((turn - now()) * 1e6);
+    double early = turn - now(); // read once: a turn that comes between two looks would be a sleep of an hour
+    if (early > 0) usleep(early * 1e6);
     for (size_t i = groups[group]; i < groups[group + 1]; i++) {
       if (fd < 0 && (fd = connected()) < 0) {
         failed(c, "connect", "");
