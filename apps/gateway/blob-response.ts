@@ -4,9 +4,18 @@ import type { Registry } from '#registry';
 import { API_VERSION, sendJson } from './json-response.js';
 import { timingOf } from './observation.js';
 import { contextOf, type Exchange } from './pull-api.js';
+import type { Turns } from './turns.js';
 
 /** How long a client that was sent to the store may still begin to read, at least 300 s (WIRE A91). */
 const LINK_SECONDS = 1200;
+
+interface BlobService {
+  readonly registry: Registry;
+  /** Clients are sent to the blob store for stored blobs. */
+  readonly redirects: boolean;
+  /** Of all streams of this process. */
+  readonly turns: Turns;
+}
 
 /** What is to be sent: the answer's head, and of a body its place. */
 interface Plan {
@@ -34,8 +43,7 @@ export async function sendBlob(
   exchange: Exchange,
   repository: Repository,
   digest: Digest,
-  registry: Registry,
-  redirects: boolean,
+  { registry, redirects, turns }: BlobService,
 ): Promise<void> {
   const { res, account } = exchange;
   describe(exchange, repository, digest);
@@ -53,7 +61,7 @@ export async function sendBlob(
     return;
   }
   if (plan.span) {
-    const sink = new ResponseSink(exchange, plan.status, plan.headers);
+    const sink = new ResponseSink(exchange, turns, plan.status, plan.headers);
     await blob.read(plan.span, sink, { signal: context.signal, bounded: !plan.span.openEnded });
   } else res.writeHead(plan.status, plan.headers);
   res.end();
@@ -135,12 +143,13 @@ function rangeOf({ req }: Exchange, digest: Digest, size: number): ResolvedRange
   return resolveRange(spec, size);
 }
 
-/** Writes to the client at its pace. Headers go with the first bytes, so that a failure before them keeps its meaning. */
+/** Writes to the client at its pace, in turn with other streams. Headers go with the first bytes, so that a failure before them keeps its meaning. */
 class ResponseSink implements Sink {
   private started = false;
 
   constructor(
     private readonly exchange: Exchange,
+    private readonly turns: Turns,
     private readonly status: number,
     private readonly headers: string[],
   ) {}
@@ -152,9 +161,18 @@ class ResponseSink implements Sink {
       this.started = true;
       res.writeHead(this.status, this.headers);
     }
-    return new Promise((resolve, reject) => {
-      // Read buffers are reused, so the next read waits until the kernel has these bytes.
-      res.write(chunk, (error) => (error ? reject(error) : resolve()));
-    });
+    return this.send(chunk);
+  }
+
+  private async send(chunk: Buffer): Promise<void> {
+    for (let sent = 0; sent < chunk.length; ) {
+      const bytes = await this.turns.next(chunk.length - sent);
+      const slice = chunk.subarray(sent, sent + bytes);
+      await new Promise<void>((resolve, reject) => {
+        // Read buffers are reused, so the next read waits until the kernel has these bytes.
+        this.exchange.res.write(slice, (error) => (error ? reject(error) : resolve()));
+      });
+      sent += bytes;
+    }
   }
 }

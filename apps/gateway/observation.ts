@@ -81,6 +81,11 @@ export class Observation {
     if (level) this.lines.add(level, lineOf(exchange, statusCode, ms));
   }
 
+  /** Requests so far. */
+  get answered(): number {
+    return this.traffic.total;
+  }
+
   tallyOf(kind: Kind, { upstream }: Repository): Tally {
     return { kind, counters: this.traffic.of(upstream, kind) };
   }

@@ -20,6 +20,7 @@ import { sendManifest } from './manifest-response.js';
 import type { Account, Observation } from './observation.js';
 import type { PublicAddress } from './public-address.js';
 import { refuseMethod } from './refused-method.js';
+import { Turns } from './turns.js';
 import { WarmAnswers } from './warm-answers.js';
 
 /** One request as the responses need it. */
@@ -86,12 +87,15 @@ export class PullApi {
   private readonly prefix = randomBytes(4).toString('hex');
   private count = 0;
   private readonly warm: WarmAnswers;
+  private readonly blobs: Parameters<typeof sendBlob>[3];
 
   constructor(
     private readonly registry: Registry,
     private readonly options: PullApiOptions,
   ) {
-    this.warm = new WarmAnswers(registry, options.observation, () => this.nextId());
+    const { observation, redirects } = options;
+    this.warm = new WarmAnswers(registry, observation, () => this.nextId());
+    this.blobs = { registry, redirects, turns: new Turns(() => observation.answered) };
   }
 
   private nextId(): string {
@@ -180,7 +184,7 @@ export class PullApi {
           this.learn(exchange, 'blob', asked);
           return void sendBlobBytes(exchange, repository, route.digest, recalled);
         }
-        return sendBlob(exchange, repository, route.digest, this.registry, this.options.redirects);
+        return sendBlob(exchange, repository, route.digest, this.blobs);
       }
       case 'token':
         throw new Failure('NOT_FOUND');
