@@ -62,7 +62,11 @@ export async function sendBlob(
   }
   if (plan.span) {
     const sink = new ResponseSink(exchange, turns, plan.status, plan.headers);
-    await blob.read(plan.span, sink, { signal: context.signal, bounded: !plan.span.openEnded });
+    try {
+      await blob.read(plan.span, sink, { signal: context.signal, bounded: !plan.span.openEnded });
+    } finally {
+      turns.ended(plan.span.length);
+    }
   } else res.writeHead(plan.status, plan.headers);
   res.end();
 }

@@ -38,6 +38,17 @@ describe('Turns', () => {
     expect(await streams(busy, 256 * KiB)).toBe('a128 - b128 - c128 - a128 - b128 - c128');
   });
 
+  it('makes way for whatever is answered, but for large blobs', async () => {
+    let answered = 0;
+    const turns = new Turns(() => answered);
+    answered++;
+    turns.ended(2048 * KiB);
+    expect(await turns.next(1024 * KiB)).toBe(1024 * KiB);
+    answered++;
+    turns.ended(64 * KiB);
+    expect(await turns.next(1024 * KiB)).toBe(128 * KiB);
+  });
+
   it('lets small ends share a turn', async () => {
     const alone = new Turns(() => 0);
     expect(await streams(alone, 400 * KiB)).toBe('a400 b400 - c400');

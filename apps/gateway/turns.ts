@@ -17,8 +17,9 @@ export class Turns {
   private readonly waiting: Waiting[] = [];
   private seen = 0;
   private busyUntil = 0;
+  private streamed = 0;
 
-  /** `answered` counts the requests of this process. */
+  /** `answered` counts the requests of this process, those that take turns too. */
   constructor(private readonly answered: () => number) {}
 
   /** Resolves when it is the caller's turn, with how many of its `bytes` it may hand over. */
@@ -27,6 +28,11 @@ export class Turns {
       this.waiting.push({ bytes, go });
       if (this.waiting.length === 1) setImmediate(this.give);
     });
+  }
+
+  /** An answer of so many bytes is about to be counted. A large one is not what the others make way for. */
+  ended(bytes: number): void {
+    if (bytes > ALONE) this.streamed++;
   }
 
   private readonly give = (): void => {
@@ -45,9 +51,9 @@ export class Turns {
 
   private slice(): number {
     const now = performance.now();
-    const answered = this.answered();
-    if (answered !== this.seen) this.busyUntil = now + BUSY;
-    this.seen = answered;
+    const others = this.answered() - this.streamed;
+    if (others !== this.seen) this.busyUntil = now + BUSY;
+    this.seen = others;
     return now < this.busyUntil ? BESIDE_OTHERS : ALONE;
   }
 }
