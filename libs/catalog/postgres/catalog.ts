@@ -38,7 +38,7 @@ interface HeldBlob extends NamedBlob {
 
 const MAX_TRIES = 10;
 /** Clients are served before the row is written. Milliseconds. */
-const BLOBS_LINGER = 10;
+const BLOBS_LINGER = 40;
 const TOUCHES_PER_STATEMENT = 1_000;
 
 export class PostgresCatalog implements Catalog {

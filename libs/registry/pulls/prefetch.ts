@@ -8,11 +8,17 @@ import {
   type Repository,
   type Target,
 } from '#oci';
+import type { Foreknowledge } from './foreknowledge.js';
 import type { Pull } from './running-pull.js';
 import type { WorkerOptions, WorkerPorts } from './worker-ports.js';
 
 /** Of what refers to one image, so many are fetched ahead: anybody who may push can add some. */
 const MOST_REFERRERS = 32;
+
+/** Of one image, so many blobs are looked up ahead. */
+const MOST_FOREKNOWN = 64;
+
+export type PrefetchPorts = WorkerPorts & { readonly foreknown: Foreknowledge };
 
 /**
  * An image's config and layers become background pulls; of an index only the configured platforms do. With
@@ -22,7 +28,7 @@ export async function prefetchParts(
   pull: Pull,
   repository: Repository,
   { digest, parsed }: { readonly digest: Digest; readonly parsed: ParsedManifest },
-  ports: WorkerPorts,
+  ports: PrefetchPorts,
   { prefetch }: WorkerOptions,
 ): Promise<void> {
   const wanted = prefetch.platforms.flatMap((text) => parsePlatform(text) ?? []);
@@ -37,7 +43,9 @@ export async function prefetchParts(
       targets.push({ kind: 'manifest', repository, reference: descriptor.digest });
     } else {
       targets.push({ kind: 'blob', repository, digest: descriptor.digest, size: descriptor.size });
-      ports.facts?.expectBlob(repository, descriptor.digest);
+      if (!ports.facts) continue;
+      ports.facts.expectBlob(repository, descriptor.digest);
+      if (targets.length <= MOST_FOREKNOWN) ports.foreknown.ask(repository, descriptor.digest);
     }
   }
   // Not of what is itself fetched ahead: signatures of signatures have no end.

@@ -3,14 +3,14 @@ import { type Digest, Failure, isDigest, parseManifest, type Repository, type Ta
 import type { FetchedManifest } from '#upstream';
 import { manifestFacts } from '../manifest-facts.js';
 import { isFull } from './patient-catalog.js';
-import { prefetchParts } from './prefetch.js';
+import { type PrefetchPorts, prefetchParts } from './prefetch.js';
 import type { ResolvedTags } from './resolved-tags.js';
 import type { Pull } from './running-pull.js';
 import type { WorkerOptions, WorkerPorts } from './worker-ports.js';
 
 type ManifestTarget = Extract<Target, { kind: 'manifest' }>;
 
-export type ManifestSteps = WorkerPorts & { readonly resolved: ResolvedTags };
+export type ManifestSteps = PrefetchPorts & { readonly resolved: ResolvedTags };
 
 /** Fetches, checks and records a manifest; then asks for its parts where a client waits for the image. */
 export async function pullManifest(

@@ -3,6 +3,7 @@ import { type Delivery, EVENT_MAJOR, type PullRequested, type PullSource, type R
 import type { BlobKnowledge, ClaimRef } from '#catalog';
 import { Failure, type FailureRecord, isDigest, type Target } from '#oci';
 import type { Log } from '../ports.js';
+import { Foreknowledge } from './foreknowledge.js';
 import { leaseKey, sameRepository } from './lease-key.js';
 import { isAway, patientCatalog, patiently } from './patient-catalog.js';
 import { pullBlob } from './pull-blob.js';
@@ -34,6 +35,7 @@ export class PullWorker {
   private readonly running = new Map<string, RunningPull>();
   private readonly unsubscribe: () => void;
   private readonly granted = new LRUCache<string, true>({ max: 10_000, ttl: 60_000 });
+  private readonly foreknown: Foreknowledge;
   /** What the steps of a pull are given. */
   private readonly steps: ManifestSteps;
 
@@ -42,8 +44,10 @@ export class PullWorker {
     private readonly options: WorkerOptions,
   ) {
     this.unsubscribe = ports.bus.onSignal('pull.cancelled', ({ row }) => void this.running.get(row)?.cancel());
+    this.foreknown = new Foreknowledge(ports.catalog);
     this.steps = {
       ...ports,
+      foreknown: this.foreknown,
       catalog: patientCatalog(ports.catalog, CATALOG_PATIENCE, this.stopping.signal),
       resolved: new ResolvedTags(ports.bus),
     };
@@ -99,12 +103,14 @@ export class PullWorker {
     return this.work(new RunningPull(event, again, known, this.ports), claim.ref, delivery);
   }
 
-  private know(
+  private async know(
     { repository, digest }: Extract<Target, { kind: 'blob' }>,
     doubted = false,
-  ): BlobKnowledge | Promise<BlobKnowledge> {
+  ): Promise<BlobKnowledge> {
     const held = doubted ? undefined : this.ports.facts?.blob(repository, digest);
-    return held === undefined ? this.ports.catalog.knowBlob(repository, digest) : { held };
+    if (held !== undefined) return { held };
+    const foreknown = doubted ? undefined : await this.foreknown.take(repository, digest);
+    return foreknown ?? this.ports.catalog.knowBlob(repository, digest);
   }
 
   private async work(pull: RunningPull, ref: ClaimRef, delivery: Delivery): Promise<Verdict> {
