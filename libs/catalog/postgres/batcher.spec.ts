@@ -141,4 +141,27 @@ describe('Batcher', () => {
       jest.useRealTimers();
     }
   });
+
+  it('does not wait for more than enough', async () => {
+    jest.useFakeTimers();
+    try {
+      const runs: number[][] = [];
+      const run = async (items: number[]) => {
+        runs.push(items);
+        return items;
+      };
+      const batcher = new Batcher(run, { ...options, linger: 1000, enough: 3 });
+      const first = [1, 2, 3].map((item) => batcher.submit(item));
+      await jest.advanceTimersByTimeAsync(1);
+      expect(await Promise.all(first)).toEqual([1, 2, 3]);
+      const rest = batcher.submit(4);
+      await jest.advanceTimersByTimeAsync(999);
+      expect(runs).toEqual([[1, 2, 3]]);
+      await jest.advanceTimersByTimeAsync(1);
+      expect(await rest).toBe(4);
+      expect(runs).toEqual([[1, 2, 3], [4]]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
 });

@@ -11,6 +11,8 @@ export interface BatcherOptions<Item> {
   readonly concurrency: number;
   /** Milliseconds that a run waits for more items, where nobody waits for its end. Default: the turn of the event loop. */
   readonly linger?: number;
+  /** With so many items it does not wait for more. */
+  readonly enough?: number;
   /** Items of one key never share a run. */
   readonly keyOf: (item: Item) => string;
   /** Whether one item may be at fault, so that each is worth a run of its own. */
@@ -37,6 +39,7 @@ export class Batcher<Item, Result> {
   private waiting: Array<Waiting<Item, Result>> = [];
   private running = 0;
   private scheduled = false;
+  private lingering: NodeJS.Timeout | undefined;
 
   /** `run` answers one result per item, in the items' order. */
   constructor(
@@ -54,11 +57,17 @@ export class Batcher<Item, Result> {
 
   /** Not at once: calls made in this turn of the event loop belong together. */
   private schedule(): void {
+    const { linger, enough = Number.POSITIVE_INFINITY } = this.options;
+    if (this.lingering && this.waiting.length >= enough) {
+      clearTimeout(this.lingering);
+      this.lingering = undefined;
+      this.scheduled = false;
+    }
     if (this.scheduled || this.waiting.length === 0 || this.running >= this.options.concurrency) return;
     this.scheduled = true;
-    const { linger } = this.options;
     const begin = () => {
       this.scheduled = false;
+      this.lingering = undefined;
       const batch = this.take();
       if (batch.length > 0) {
         this.running++;
@@ -69,8 +78,8 @@ export class Batcher<Item, Result> {
       }
       this.schedule();
     };
-    if (linger === undefined) setImmediate(begin);
-    else setTimeout(begin, linger);
+    if (linger === undefined || this.waiting.length >= enough) setImmediate(begin);
+    else this.lingering = setTimeout(begin, linger);
   }
 
   private take(): Array<Waiting<Item, Result>> {

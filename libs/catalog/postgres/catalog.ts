@@ -39,6 +39,8 @@ interface HeldBlob extends NamedBlob {
 const MAX_TRIES = 10;
 /** Clients are served before the row is written. Milliseconds. */
 const BLOBS_LINGER = 40;
+/** Who stores many, as a rebuild does, is not to wait for it. */
+const BLOBS_ENOUGH = 16;
 const TOUCHES_PER_STATEMENT = 1_000;
 
 export class PostgresCatalog implements Catalog {
@@ -75,7 +77,11 @@ export class PostgresCatalog implements Catalog {
       isolate: isValueError,
       overloaded: () => overloaded('blobs'),
     };
-    this.blobs = new Batcher((items: HeldBlob[]) => this.storeBlobs(items), { ...batching, linger: BLOBS_LINGER });
+    this.blobs = new Batcher((items: HeldBlob[]) => this.storeBlobs(items), {
+      ...batching,
+      linger: BLOBS_LINGER,
+      enough: BLOBS_ENOUGH,
+    });
     this.knowledge = new Batcher((items) => this.knowBlobs(items), batching);
   }
 
