@@ -90,6 +90,13 @@ ${parallel === undefined ? '' : transferSection(at('certs.d'), parallel)}
     await writeFile(join(directory, 'hosts.toml'), `server = "http://${upstream}"\n${host.join('\n')}\n`);
   }
 
+  /** Sends every pull where `hosts` (a hosts.toml) says. */
+  async mirrorAll(hosts: string): Promise<void> {
+    const directory = join(this.hosts, '_default');
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, 'hosts.toml'), hosts);
+  }
+
   /** `more`: arguments of this pull alone. */
   async pull(reference: string, platform: string, ...more: readonly string[]): Promise<void> {
     // Unlike overlay, the native snapshotter needs nothing of the file system below.

@@ -2,6 +2,7 @@ import { programPath } from '../../support/services/local.js';
 import { Containerd } from '../containerd.js';
 import { run } from '../programs.js';
 import { type Client, type Ground, PLATFORMS, same } from './client.js';
+import { exampleOf } from './readme.js';
 
 const VERSIONS = [
   ['containerd 1.6', 'containerd'],
@@ -49,7 +50,7 @@ function byCri(name: string, program: string): Client {
     name: `${name}, CRI`,
     program,
     version,
-    addressing: 'hosts.toml: `ns`; by `crictl`',
+    addressing: '`_default/hosts.toml`: `ns`; by `crictl`',
     async open({ upstream, repository, index, program: command }: Ground) {
       const crictl = await programPath('crictl');
       const containerd = await Containerd.start(command, { cri: true });
@@ -58,7 +59,7 @@ function byCri(name: string, program: string): Client {
         run(crictl, '--runtime-endpoint', containerd.socket, '--image-endpoint', containerd.socket, ...args);
       return {
         async pull(gateway) {
-          await containerd.mirror(upstream, `http://${gateway}`);
+          await containerd.mirrorAll(exampleOf('/etc/containerd/certs.d/_default/hosts.toml', gateway));
           await ask('pull', reference);
           const { images } = JSON.parse(await ask('images', '-o', 'json', reference));
           same('the image', images[0]?.repoDigests[0], `${upstream}/${repository}@${index.digest}`);

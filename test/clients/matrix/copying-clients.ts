@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { digestOfBody } from '../../support/client.js';
 import { run } from '../programs.js';
 import { type Client, type Ground, PLATFORMS, same } from './client.js';
+import { exampleOf } from './readme.js';
 
 const addressing = 'host in the path';
 
@@ -82,11 +83,8 @@ function containersImage(name: 'podman' | 'buildah', how: 'in-path' | 'mirror'):
         );
       return {
         async pull(gateway) {
-          const mirror = `[[registry.mirror]]\nlocation = "${gateway}/${inPath}"\ninsecure = true\n`;
-          await writeFile(
-            registries,
-            how === 'mirror' ? `[[registry]]\nprefix = "${inPath}"\nlocation = "${inPath}"\n${mirror}` : '',
-          );
+          const example = () => exampleOf('/etc/containers/registries.conf.d/cache.conf', gateway);
+          await writeFile(registries, how === 'mirror' ? example().replaceAll('docker.io', inPath) : '');
           const path = `${how === 'mirror' ? '' : `${gateway}/`}${inPath}/${repository}`;
           const insecure = how === 'mirror' ? [] : ['--tls-verify=false'];
           await command('pull', '--quiet', '--signature-policy', policy, ...insecure, `${path}:v1`);

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../programs.js';
 import { type Client, type Ground, same } from './client.js';
+import { exampleOf } from './readme.js';
 
 const START_MS = 60_000;
 
@@ -18,11 +19,12 @@ export class Dockerd {
     private readonly directory: string,
   ) {}
 
-  async start(mirrors: readonly string[]): Promise<void> {
+  /** `settings`: what its configuration file says besides what it needs to be one of many. */
+  async start(settings: object): Promise<void> {
     const at = (name: string) => join(this.directory, name);
     await mkdir(this.directory, { recursive: true });
     const config = {
-      'registry-mirrors': mirrors.map((host) => `http://${host}`),
+      ...settings,
       'data-root': at('data'),
       'exec-root': at('exec'),
       'storage-driver': 'vfs',
@@ -91,7 +93,7 @@ function docker(name: string, program: string, how: 'registry-mirrors' | 'in-pat
         async pull(gateway) {
           if (mirror !== gateway) {
             await dockerd.stop();
-            await dockerd.start(how === 'in-path' ? [] : [gateway]);
+            await dockerd.start(how === 'in-path' ? {} : JSON.parse(exampleOf('/etc/docker/daemon.json', gateway)));
             mirror = gateway;
           }
           const path = how === 'in-path' ? `${gateway}/${inPath}/${repository}` : repository;

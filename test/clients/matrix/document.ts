@@ -21,9 +21,10 @@ export interface Row {
 const HEAD = `# Clients
 
 Real clients against both stacks, each with an image of its own from a real registry: pulled cold through one gateway, then through
-every gateway while that registry is stopped. "passed" is both, with the digests that were pushed. The table is written by
-\`npm run test:clients\`, which installs what it needs (Debian packages, Go modules) on Debian 12 as root; crane, skopeo,
-oras and containerd 1.6 are in every test run too (\`test/clients\`).
+every gateway while that registry is stopped. "passed" is both, with the digests that were pushed. Where a client reads a file that
+the README gives an example of, it was that example. The table is written by \`npm run test:clients\`, which installs what it needs
+(Debian packages, Go modules) on Debian 12 as root; crane, skopeo, oras and containerd 1.6 are in every test run too
+(\`test/clients\`).
 
 `;
 

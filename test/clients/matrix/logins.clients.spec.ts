@@ -21,7 +21,7 @@ describe.each(['dockerd-20', 'dockerd-28'])('%s logs in', (program) => {
     const docker = (...args: string[]) => dockerd.docker(...config, ...args);
     const login = ({ user, password }: typeof ALICE) => docker('login', '-u', user, '-p', password, gateway);
     const pull = (repository: string) => docker('pull', '--quiet', `${gateway}/${repository}:v1`);
-    await dockerd.start([]);
+    await dockerd.start({});
     try {
       await expect(pull('open/docker')).rejects.toThrow(/unauthorized|authentication required|no basic auth/);
       await expect(login({ ...ALICE, password: 'wrong' })).rejects.toThrow(/unauthorized|authentication required/);
