@@ -164,6 +164,6 @@ async function transfer(
     clearTimeout(silent);
     clearTimeout(announcing);
     pull.signal.removeEventListener('abort', stop);
-    events?.transferEnded(transfer.readersSeen);
+    events?.transferEnded(transfer.readers.seen);
   }
 }

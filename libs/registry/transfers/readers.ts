@@ -1,5 +1,9 @@
+import { sleep } from '#async';
+
 /** Milliseconds after which a reader that has not taken a chunk keeps the others waiting no longer. */
 const STUCK_MS = 5_000;
+/** How often they are looked for. Milliseconds. */
+const LOOK_MS = 500;
 
 export interface Reader {
   /** Offset of the next byte that it gets. */
@@ -19,6 +23,16 @@ export class Readers {
 
   get size(): number {
     return this.reading.size;
+  }
+
+  /** Resolves with true when nobody was alive at `start` or further for `ms`, with false as soon as `goOn`, which is asked all the while, says so. */
+  async gone(start: () => number, ms: number, goOn: () => boolean): Promise<boolean> {
+    for (let alone = 0; alone < ms; alone += LOOK_MS) {
+      await sleep(LOOK_MS);
+      if (!goOn()) return false;
+      if (this.someAlive(start())) alone = 0;
+    }
+    return true;
   }
 
   /** Whether some are at `start` or further, and take what they are given. */

@@ -1,11 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { Deferred, sleep, unless } from '#async';
+import { Deferred, unless } from '#async';
 import { type BlobStore, type Ingest, type Sink, type Span, VERIFIED_WHEN_READ } from '#blobs';
 import { type Digest, Failure, type Repository } from '#oci';
 import type { ReadOptions, RunningTransfer } from '../ports.js';
 import { Backlog } from './backlog.js';
 import { Download } from './download.js';
 import type { DownloadOptions } from './download-options.js';
+import { Laggards } from './laggards.js';
 import { Readers } from './readers.js';
 import type { OpenBlob, TransferEvents } from './transfer-events.js';
 import { Window } from './window.js';
@@ -15,9 +16,9 @@ export const TAIL = 64 * 1024;
 /** A blob up to this size is verified before its first byte; a bounded range up to it is never withheld. Bytes. */
 const SMALL = 2 ** 20;
 const WINDOW = 4 * 2 ** 20;
-const LAGGARD_READ = 64 * 1024;
-/** How often a transfer that cannot be stored looks for its readers; how long it waits for any, at its end and before. Milliseconds. */
-const LOOK_MS = 500;
+/** What a reader reads of the spool that shares its read with nobody. */
+const OWN_READ = 64 * 1024;
+/** How long a transfer that cannot be stored waits for readers, at its end and before. Milliseconds. */
 const LAST_CALL_MS = 3_000;
 const UNREAD_MS = 10_000;
 
@@ -34,15 +35,16 @@ const UNREAD_MS = 10_000;
 export class Transfer implements RunningTransfer {
   readonly id = randomUUID();
   readonly token = randomBytes(24).toString('base64url');
+  readonly readers = new Readers((idle) => this.events.onIdle?.(idle));
   private readonly sizeKnown = new Deferred<number>();
   private readonly opened = new Deferred<number | undefined>();
   private readonly abortion = new AbortController();
   private readonly window = new Window(WINDOW);
-  private readonly readers = new Readers((idle) => this.events.onIdle?.(idle));
   private download: Download;
   private backlog = new Backlog();
   private restarts = false;
   private ingest: Ingest | undefined;
+  private laggards: Laggards | undefined;
   private preparing: Promise<Ingest> | undefined;
   private total: number | undefined;
   private verified = false;
@@ -88,7 +90,7 @@ export class Transfer implements RunningTransfer {
       await ingest.verify();
       this.verified = true;
       this.wake();
-      if (this.events.onSmall && size <= VERIFIED_WHEN_READ) this.events.onSmall(await this.whole(ingest, size));
+      if (this.events.onSmall && size <= VERIFIED_WHEN_READ) this.events.onSmall(await this.laggards!.whole(size));
       await ingest.commit().catch(async (error) => {
         if (this.full) await this.lastCall();
         throw error;
@@ -105,16 +107,6 @@ export class Transfer implements RunningTransfer {
       this.window.clear();
       await this.ingest?.release();
     }
-  }
-
-  /** Readers at this moment. */
-  get reading(): number {
-    return this.readers.size;
-  }
-
-  /** All that have read so far. */
-  get readersSeen(): number {
-    return this.readers.seen;
   }
 
   /** Stops the download; readers and `run` reject with `reason`. No effect once verified, and about to be stored. */
@@ -136,7 +128,7 @@ export class Transfer implements RunningTransfer {
   async read(span: Span, sink: Sink, options: ReadOptions = {}): Promise<void> {
     const { signal } = options;
     const reader = this.readers.enter(span.offset);
-    let laggard: Buffer | undefined;
+    let own: Buffer | undefined;
     try {
       let position = span.offset;
       const end = span.offset + span.length;
@@ -155,23 +147,29 @@ export class Transfer implements RunningTransfer {
           continue;
         }
         const recent = this.window.at(position);
-        let chunk: Buffer;
-        if (recent) chunk = recent.subarray(0, available - position);
-        else {
-          laggard ??= Buffer.allocUnsafeSlow(LAGGARD_READ);
-          const into = laggard.subarray(0, Math.min(LAGGARD_READ, available - position));
-          chunk = into.subarray(0, await this.ingest!.read(position, into));
-          if (chunk.length === 0) continue;
+        const lent = recent ? undefined : await this.laggards?.at(position);
+        let chunk = recent ?? lent?.bytes;
+        if (!chunk) {
+          own ??= Buffer.allocUnsafeSlow(OWN_READ);
+          chunk = own.subarray(0, await this.ingest!.read(position, own));
         }
-        const flushed = sink.write(chunk);
-        if (flushed) {
-          reader.taking = performance.now();
-          await unless(signal, flushed);
-          reader.taking = undefined;
-        } else signal?.throwIfAborted();
+        chunk = chunk.subarray(0, available - position);
+        let used = false;
+        try {
+          if (chunk.length === 0) continue;
+          const flushed = sink.write(chunk);
+          if (flushed) {
+            reader.taking = performance.now();
+            await unless(signal, flushed);
+            reader.taking = undefined;
+          } else signal?.throwIfAborted();
+          used = true;
+        } finally {
+          lent?.give(used);
+        }
         position += chunk.length;
         reader.position = position;
-        if (this.full && position % LAGGARD_READ < chunk.length) this.letGo();
+        if (this.full && position % OWN_READ < chunk.length) this.letGo();
       }
     } finally {
       this.readers.leave(reader);
@@ -220,12 +218,6 @@ export class Transfer implements RunningTransfer {
     await backlog.room();
   }
 
-  private async whole(ingest: Ingest, size: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafeSlow(size);
-    for (let done = 0; done < size; ) done += await ingest.read(done, bytes.subarray(done));
-    return bytes;
-  }
-
   private fail(failure: Failure): void {
     this.failure ??= failure;
     this.opened.reject(this.failure);
@@ -248,6 +240,7 @@ export class Transfer implements RunningTransfer {
       })
       .then((ingest) => {
         this.ingest = ingest;
+        this.laggards = new Laggards(ingest, () => this.total);
         // Such a blob must come in order.
         if (ingest.windowed) this.download.keepToOne();
         return ingest;
@@ -301,13 +294,12 @@ export class Transfer implements RunningTransfer {
 
   /** Until everything was received: lets go what is read, and gives up when nobody reads. */
   private async watchReaders(failure: Failure): Promise<void> {
-    for (let unread = 0; unread < UNREAD_MS; unread += LOOK_MS) {
-      await sleep(LOOK_MS, this.abortion.signal).catch(() => {});
-      if (this.verified || this.failure || this.abortion.signal.aborted) return;
-      this.letGo();
-      if (this.readers.someAlive(this.ingest!.start)) unread = 0;
-    }
-    this.cancel(failure);
+    const goOn = (): boolean => {
+      const over = this.verified || this.failure !== undefined || this.abortion.signal.aborted;
+      if (!over) this.letGo();
+      return !over;
+    };
+    if (await this.readers.gone(() => this.ingest!.start, UNREAD_MS, goOn)) this.cancel(failure);
   }
 
   private letGo(): void {
@@ -316,9 +308,10 @@ export class Transfer implements RunningTransfer {
 
   /** For everybody who was told of the transfer, and comes in time. */
   private async lastCall(): Promise<void> {
-    for (let waited = 0; waited < LAST_CALL_MS; waited += LOOK_MS) {
-      await sleep(LOOK_MS, this.abortion.signal);
-      if (this.readers.someAlive(this.ingest!.start)) waited = 0;
-    }
+    await this.readers.gone(
+      () => this.ingest!.start,
+      LAST_CALL_MS,
+      () => !this.abortion.signal.aborted,
+    );
   }
 }

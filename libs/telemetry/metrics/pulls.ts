@@ -4,7 +4,7 @@ import { counter, gauge, histogram, type Metric } from './metric.js';
 
 /** What this process pulls. */
 export function pullMetrics(pulls: PullCounters, transfers: Pick<Transfers, 'all'>): Metric[] {
-  const reading = () => transfers.all().map((transfer) => transfer.reading);
+  const reading = () => transfers.all().map((transfer) => transfer.readers.size);
   const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
   return [
     gauge('pulls_running', 'Pulls that this process works on.', [], () => [{ value: pulls.running }]),
