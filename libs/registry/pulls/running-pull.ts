@@ -119,7 +119,8 @@ export class RunningPull implements Pull {
   present(size: number): void {
     if (this.size !== undefined) return;
     this.size = size;
-    this.tellPresent(size);
+    // Who loads ahead looks for the row next, and is told when that is written.
+    if (this.promoted || this.event.cause !== 'preload') this.tellPresent(size);
     this.onPresent();
   }
 
