@@ -59,7 +59,8 @@ export class RelayStream {
 
   covers(position: number): boolean {
     const alive = !this.failure || position < this.head;
-    return alive && position >= this.base && position <= this.head + (this.head === this.base ? BLOCK : 0);
+    // It was begun at the start of a block for a reader who may be anywhere in that.
+    return alive && position >= this.base && position <= Math.max(this.head, this.span.offset + BLOCK);
   }
 
   /** Why nothing more will come; undefined while it flows. */

@@ -83,6 +83,26 @@ describe('a relay', () => {
     await expect(read({ ...address, token: 'other' })).rejects.toMatchObject(refused);
   });
 
+  it('asks once for a reader who begins within a block, however little comes at a time', async () => {
+    const reads: number[] = [];
+    const bytes = Buffer.alloc(3 * 2 ** 20, 'abc');
+    jest.spyOn(transfer, 'size').mockResolvedValue(bytes.length);
+    jest.spyOn(transfer, 'read').mockImplementation(async ({ offset, length }, sink) => {
+      reads.push(offset);
+      for (let at = offset; at < offset + length; at += 16_384) {
+        await sink.write(bytes.subarray(at, at + Math.min(16_384, offset + length - at)));
+        await new Promise(setImmediate);
+      }
+    });
+    try {
+      const from = 1.7 * 2 ** 20 - 0.2;
+      await expect(read(await relay(), undefined, Math.floor(from))).resolves.toBe(bytes.subarray(from).toString());
+      expect(reads).toEqual([2 ** 20]);
+    } finally {
+      jest.restoreAllMocks();
+    }
+  });
+
   it('does so over TLS, where each side has a certificate that the authority of the other signed', async () => {
     const ca = file('ca.pem', certificates.ca);
     const address = await relay({ ...server(certificates, 'puller'), ca });

@@ -20,9 +20,9 @@ export class Strikes {
     private readonly random: Random,
   ) {}
 
-  /** Goes on until the deadline (epoch ms). Everything runs again when it resolves. */
-  async rage(deadline: number): Promise<void> {
-    while (Date.now() < deadline) {
+  /** Goes on until the deadline (epoch ms), and `least` blows: on a slow machine each takes long. Everything runs again when it resolves. */
+  async rage(deadline: number, least: number): Promise<void> {
+    while (Date.now() < deadline || this.history.length < least) {
       const first = this.choose();
       const blows = [first, ...(this.random.chance(0.3) ? [this.choose()] : [])];
       // Two blows at one victim would only be a race of this test's with itself.
