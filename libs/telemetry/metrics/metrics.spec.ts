@@ -34,7 +34,7 @@ function sources(): MetricSources & { traffic: Traffic; pulls: PullCounters } {
     about: { version: '1.2.3', role: 'all', stack: 'standalone' },
     traffic,
     pulls,
-    transfers: { all: () => [{ reading: 2 }, { reading: 5 }] as never },
+    transfers: { all: () => [{ readers: { size: 2 } }, { readers: { size: 5 } }] as never },
     catalog: {
       counts: async () => ({ repositories: 1, manifests: 2, manifestBytes: 3, blobs: 4, blobBytes: 5, tags: 6 }),
     },
