@@ -4,6 +4,7 @@ import { type Bus, EVENT_MAJOR } from '#bus';
 import type { Catalog, Duty, PruneJob, PruneProtection, PruneRule, PruneStep, Pruning } from '#catalog';
 import { Failure } from '#oci';
 import type { Log } from '../ports.js';
+import { patiently } from '../pulls/patient-catalog.js';
 import { removeUnheld } from './remove-unheld.js';
 
 interface PrunerPorts {
@@ -22,6 +23,8 @@ interface PrunerOptions {
 /** Images of one transaction: some ten thousand rows, a fraction of a second. */
 const STEP = 200;
 const LEASE_MS = 30_000;
+/** How long a step is tried. */
+const PATIENCE_MS = 60_000;
 const DUTY = 'prune';
 /** A content.removed stays below the megabyte that NATS takes. */
 const DIGESTS_PER_SIGNAL = 2_000;
@@ -127,7 +130,7 @@ export class Pruner {
       log.info({ prune: id }, 'pruning');
       while (held && !this.stopping.signal.aborted) {
         const since = performance.now();
-        const step = await this.jobs.step(id, STEP, this.options.protection.servedWithin);
+        const step = await this.patiently(id, () => this.jobs.step(id, STEP, this.options.protection.servedWithin));
         if (!step) {
           await this.jobs.turn(id, 'done');
           const job = await this.jobs.find(id);
@@ -135,17 +138,28 @@ export class Pruner {
           return;
         }
         this.tell(step);
-        await removeUnheld(step.unheld, this.ports, this.options.worker, id);
+        await this.patiently(id, () => removeUnheld(step.unheld, this.ports, this.options.worker, id));
         // The database and the store belong to those who pull for as long as they did to us.
         await sleep(performance.now() - since, this.stopping.signal).catch(() => {});
       }
     } catch (error) {
+      // Broken off by the stop: whoever comes next goes on.
+      if (this.stopping.signal.aborted) return;
       log.error({ prune: id, error: String(error) }, 'a prune failed');
       await this.jobs.turn(id, 'failed', Failure.of(error).message).catch(() => {});
     } finally {
       clearInterval(heartbeat);
       await duty.end(false).catch(() => {});
     }
+  }
+
+  /** A database or a store that is away for a moment does not end a prune; both steps may be taken twice. */
+  private patiently<T>(prune: string, work: () => Promise<T>): Promise<T> {
+    return patiently(work, PATIENCE_MS, this.stopping.signal, (error) => {
+      const { message, retryable } = Failure.of(error);
+      if (retryable) this.ports.log.info({ prune, error: message }, 'a step of a prune is tried again');
+      return retryable;
+    });
   }
 
   private tell({ contents }: PruneStep): void {

@@ -1,7 +1,8 @@
 import { forEach, sleep } from '#async';
 import type { BlobStore } from '#blobs';
 import type { Catalog, ClaimRef } from '#catalog';
-import type { Digest, Target } from '#oci';
+import { type Digest, Failure, type Target } from '#oci';
+import type { Log } from '../ports.js';
 import { leaseKey } from '../pulls/lease-key.js';
 
 /** Blobs that are claimed, removed and forgotten together. */
@@ -15,6 +16,7 @@ const POLL_MS = 50;
 interface RemovalPorts {
   readonly catalog: Pick<Catalog, 'pruning' | 'pulls'>;
   readonly blobs: Pick<BlobStore, 'remove'>;
+  readonly log: Log;
 }
 
 /**
@@ -23,7 +25,7 @@ interface RemovalPorts {
  */
 export async function removeUnheld(
   digests: readonly Digest[],
-  { catalog: { pruning, pulls }, blobs }: RemovalPorts,
+  { catalog: { pruning, pulls }, blobs, log }: RemovalPorts,
   worker: string,
   job?: string,
 ): Promise<readonly Digest[]> {
@@ -33,9 +35,18 @@ export async function removeUnheld(
     try {
       const unheld = await pruning.unheld([...claims.keys()]);
       // The bytes before the rows: a row without bytes is found again, bytes without a row are not.
-      await forEach(unheld, REMOVALS, (digest) => blobs.remove(digest));
-      await pruning.dropUnheld(unheld, job);
-      removed.push(...unheld);
+      const gone: Digest[] = [];
+      await forEach(unheld, REMOVALS, async (digest) => {
+        try {
+          await blobs.remove(digest);
+          gone.push(digest);
+        } catch (error) {
+          // MinIO keeps what somebody reads slowly. It stays without a holder, for the next sweep.
+          log.info({ digest, error: Failure.of(error).message }, 'a blob cannot be removed now');
+        }
+      });
+      await pruning.dropUnheld(gone, job);
+      removed.push(...gone);
     } finally {
       await Promise.all([...claims.values()].map((ref) => pulls.release(ref).catch(() => false)));
     }

@@ -19,14 +19,19 @@ export function patientCatalog(catalog: Catalog, patience: number, signal: Abort
   });
 }
 
-/** Tries `work` until it succeeds, fails for another reason than a catalog that is away, or has been tried for `patience` ms. */
-export async function patiently<T>(work: () => Promise<T>, patience: number, signal: AbortSignal): Promise<T> {
+/** Tries `work` until it succeeds, fails for what does not pass (all but a catalog that is away), or has been tried for `patience` ms. */
+export async function patiently<T>(
+  work: () => Promise<T>,
+  patience: number,
+  signal: AbortSignal,
+  passes: (error: unknown) => boolean = isAway,
+): Promise<T> {
   const deadline = performance.now() + patience;
   for (let attempt = 0; ; attempt++) {
     try {
       return await work();
     } catch (error) {
-      if (!isAway(error) || signal.aborted || performance.now() >= deadline) throw error;
+      if (!passes(error) || signal.aborted || performance.now() >= deadline) throw error;
       await sleep(backoff(attempt, FIRST_MS, MOST_MS), signal).catch(() => {});
     }
   }
