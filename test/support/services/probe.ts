@@ -3,15 +3,28 @@ import https from 'node:https';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A port that was free on 127.0.0.1 a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** Below the ports that the kernel gives to outgoing connections: one of those may have the port of a server that restarts. */
+const PORTS = { from: 12_000, to: 32_000 };
+const WORKERS = 16;
+const given = new Set<number>();
+
+/** A port that was free on 127.0.0.1 a moment ago, and that this function gives nobody else, in no other worker of jest either. */
+export async function freePort(): Promise<number> {
+  const worker = Number(process.env.JEST_WORKER_ID ?? 0) % WORKERS;
+  for (;;) {
+    const place = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const port = place - (place % WORKERS) + worker;
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
 
