@@ -34,7 +34,11 @@ export class FsDriver implements BlobDriver {
   readonly drains = false;
   private readonly root: string;
   private readonly shelf = new Shelf(READ, MOST, KEPT);
-  private readonly files = new OpenFiles(512, 60_000, (fd) => new SharedReads(this.shelf, readBlock(fd)));
+  private readonly files = new OpenFiles(
+    512,
+    60_000,
+    (fd) => new SharedReads(this.shelf, (offset, into) => readStored(fd, into, offset)),
+  );
 
   constructor(options: FsDriverOptions) {
     this.root = options.path;
@@ -136,24 +140,24 @@ export class FsDriver implements BlobDriver {
     let own: Buffer | undefined;
     for (let offset = span.offset; offset < end; ) {
       const lent = blocks ? await shared.at(offset) : undefined;
-      let bytes: Buffer;
-      if (lent) bytes = lent.bytes.subarray(0, end - offset);
-      else {
-        own ??= Buffer.allocUnsafeSlow(Math.min(span.length, SMALL_READ));
-        bytes = own.subarray(0, await readStored(fd, own.subarray(0, Math.min(own.length, end - offset)), offset));
-      }
       let used = false;
       try {
+        let bytes = lent?.bytes.subarray(0, end - offset);
+        // A block ends where its read did, which need not be the end of the file.
+        if (!bytes || bytes.length === 0) {
+          own ??= Buffer.allocUnsafeSlow(Math.min(span.length, SMALL_READ));
+          bytes = own.subarray(0, await readStored(fd, own.subarray(0, Math.min(own.length, end - offset)), offset));
+        }
         if (bytes.length === 0) throw blobGone(new Error(`file ends at ${offset}, expected ${end}`));
         signal?.throwIfAborted();
         const written = sink.write(bytes);
         if (written) await unless(signal, written);
         used = true;
+        offset += bytes.length;
       } finally {
         // Otherwise the sink may still hold them.
         lent?.give(used);
       }
-      offset += bytes.length;
     }
   }
 }
@@ -162,19 +166,6 @@ function readStored(fd: number, into: Buffer, offset: number): Promise<number> {
   return readAt(fd, into, offset).catch((error) => {
     throw storeFailure(error);
   });
-}
-
-/** All of a block, or what of it the file has. */
-function readBlock(fd: number): (offset: number, into: Buffer) => Promise<number> {
-  return async (offset, into) => {
-    let length = 0;
-    while (length < into.length) {
-      const count = await readStored(fd, into.subarray(length), offset + length);
-      if (count === 0) break;
-      length += count;
-    }
-    return length;
-  };
 }
 
 /** Sorted. */
