@@ -1,52 +1,31 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Deferred } from '#async';
-import type { BlobStore } from '#blobs';
-import { createS3BlobStore } from '#blobs/adapters';
 import { digestOf, hasherFor } from '#oci';
-import type { BlobBody } from '#upstream';
 import { type S3Service, startS3 } from '../../../test/support/services/index.js';
 import { DOWNLOAD_DEFAULTS } from './download-options.js';
+import { largeBlob, MiB, SPOOL, spooledStore } from './large-blobs.contract.js';
 import { Transfer } from './transfer.js';
 
-const MiB = 2 ** 20;
 const SIZE = 200 * MiB;
-const SPOOL = 64 * MiB;
 
 jest.setTimeout(120_000);
 
 describe('a blob larger than the spool, on its way to S3', () => {
   let s3: S3Service;
-  let spoolPath: string;
-  let store: BlobStore;
+  let spooled: Awaited<ReturnType<typeof spooledStore>>;
   beforeAll(async () => {
     s3 = await startS3();
   }, 300_000);
   afterAll(() => s3?.stop());
   beforeEach(async () => {
-    spoolPath = await mkdtemp(join(tmpdir(), 'ociregistry-window-'));
-    const { endpoint, region, accessKey, secretKey } = s3;
-    store = createS3BlobStore({
-      endpoint,
-      region,
-      accessKey,
-      secretKey,
-      bucket: 'blobs',
-      prefix: 'windowed',
-      pathStyle: true,
-      spoolPath,
-      spoolBytes: SPOOL,
-    });
-    await store.ping();
+    spooled = await spooledStore(s3, 'windowed');
   });
-  afterEach(async () => {
-    await store.close();
-    await rm(spoolPath, { recursive: true, force: true });
-  });
+  afterEach(() => spooled.close());
 
-  async function spooled(): Promise<number> {
+  async function onDisk(): Promise<number> {
+    const { spoolPath } = spooled;
     const names = await readdir(spoolPath).catch(() => []);
     // A ring's holes are not there; what it takes of the disk is what counts.
     const sizes = await Promise.all(names.map((name) => stat(join(spoolPath, name)).then(({ size }) => size)));
@@ -54,22 +33,11 @@ describe('a blob larger than the spool, on its way to S3', () => {
   }
 
   it('goes through in a window, to readers at its front, behind it and from the start alike', async () => {
-    const piece = randomBytes(MiB);
-    const bytes = (at: number) => {
-      piece.writeUInt32BE(at / MiB);
-      return piece;
-    };
-    const hasher = hasherFor('sha256:');
-    for (let at = 0; at < SIZE; at += MiB) hasher.update(bytes(at));
-    const digest = hasher.digest();
+    const { store, spoolPath } = spooled;
     const beyond = new Deferred();
-    async function* body() {
-      for (let at = 0; at < SIZE; at += MiB) {
-        if (at === 150 * MiB) beyond.resolve();
-        yield Buffer.from(bytes(at));
-      }
-    }
-    const open = async (): Promise<BlobBody> => ({ offset: 0, size: SIZE, ranges: true, body: body(), abort() {} });
+    const { digest, open } = largeBlob(SIZE, (at) => {
+      if (at === 150 * MiB) beyond.resolve();
+    });
     const transfer = new Transfer(
       { upstream: 'u.example', path: 'p' },
       digest,
@@ -97,7 +65,7 @@ describe('a blob larger than the spool, on its way to S3', () => {
       expect(total).toBe(SIZE);
       return hash.digest();
     };
-    const watching = setInterval(() => void spooled().then((size) => (most = Math.max(most, size))), 20);
+    const watching = setInterval(() => void onDisk().then((size) => (most = Math.max(most, size))), 20);
     const readers = [read(false), read(true), beyond.promise.then(() => read(false))];
     // Another one waits until the spool is free again.
     const small = randomBytes(2 * MiB);
