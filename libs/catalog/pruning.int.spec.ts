@@ -192,6 +192,15 @@ describe.each([{ version: 15 }, { version: 18 }] as const)('pruning on PostgreSQ
     expect(await names('repository_blobs')).toHaveLength(2);
   });
 
+  it('takes what was accessed before the plan, although that was told after it', async () => {
+    await stored('r/a', 'a', [layer('a')], ['v1']);
+    await aged('r/a', 'a', 1);
+    const at = new Date();
+    const job = await plan(pattern('.'));
+    await catalog.touch([{ repository: repo('r/a'), digest: digest('a'), at }]);
+    expect((await apply(job.id)).removed).toMatchObject({ images: 1 });
+  });
+
   it('fits a budget: least recently used first, shared layers counted once, useless removals left out', async () => {
     // Of the oldest nothing would be freed, since the newest needs all of it.
     await stored('s/oldest', 'oldest', [layer('x', 1000)], ['v1']);

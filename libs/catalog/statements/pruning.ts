@@ -55,7 +55,10 @@ WHERE m.id = ANY ($1::bigint[]) OR m.id IN (
 ORDER BY m.id FOR UPDATE OF m`,
 );
 
-/** $1 job, $2 ordinals, $3 protect. Those that were not accessed since they were planned. */
+/**
+ * $1 job, $2 ordinals, $3 protect. Those that were not accessed since they were planned: gateways write in batches, so an access
+ * from before the plan may be told after it.
+ */
 export const lockItems = batchStatement(
   'lockItems',
   `
@@ -63,7 +66,8 @@ SELECT i.ordinal, i.repository_id, i.manifest_id, i.whole
 FROM prune_items i
 JOIN repository_manifests h ON h.repository_id = i.repository_id AND h.manifest_id = i.manifest_id
 WHERE i.job_id = $1 AND i.ordinal = ANY ($2::bigint[])
-  AND h.last_access <= i.last_access AND h.last_access <= ${before('$3')}
+  AND h.last_access <= greatest(i.last_access, (SELECT j.created_at FROM prune_jobs j WHERE j.id = $1))
+  AND h.last_access <= ${before('$3')}
   AND NOT EXISTS (
     SELECT FROM edges e
     JOIN manifests c ON c.digest = e.child

@@ -357,7 +357,8 @@ SELECT i.ordinal, i.repository_id, i.manifest_id, i.whole
 FROM prune_items i
 JOIN repository_manifests h ON h.repository_id = i.repository_id AND h.manifest_id = i.manifest_id
 WHERE i.job_id = $1 AND i.ordinal = ANY ($2::bigint[])
-  AND h.last_access <= i.last_access AND h.last_access <= now() - $3::float8 * interval '1 millisecond'
+  AND h.last_access <= greatest(i.last_access, (SELECT j.created_at FROM prune_jobs j WHERE j.id = $1))
+  AND h.last_access <= now() - $3::float8 * interval '1 millisecond'
   AND NOT EXISTS (
     SELECT FROM edges e
     JOIN manifests c ON c.digest = e.child

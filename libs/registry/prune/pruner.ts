@@ -23,6 +23,9 @@ interface PrunerOptions {
 /** Images of one transaction: some ten thousand rows, a fraction of a second. */
 const STEP = 200;
 const LEASE_MS = 30_000;
+/** How long who asks for a prune waits for another's end. */
+const BUSY_MS = 10_000;
+const BUSY_POLL_MS = 100;
 /** How long a step is tried. */
 const PATIENCE_MS = 60_000;
 const DUTY = 'prune';
@@ -56,9 +59,9 @@ export class Pruner {
     return this.jobs.plan(rule, this.options.protection, cause);
   }
 
-  /** Begins to carry a plan out, unless another is being carried out anywhere or this one has been before. */
+  /** Begins to carry a plan out, unless another is being carried out anywhere or this one has been before. Waits for what is over soon, as a sweep is. */
   async start(id: string): Promise<'started' | 'busy' | 'over'> {
-    const duty = await this.takeDuty();
+    const duty = await this.takeDuty(BUSY_MS);
     if (!duty) return 'busy';
     if (await this.jobs.turn(id, 'running')) {
       this.run(id, duty);
@@ -104,8 +107,13 @@ export class Pruner {
     await this.settled();
   }
 
-  private takeDuty(): Promise<Duty | undefined> {
-    return this.ports.catalog.duties.take(DUTY, this.options.worker, LEASE_MS);
+  /** `patience`: milliseconds that another may have it for. */
+  private async takeDuty(patience = 0): Promise<Duty | undefined> {
+    for (const deadline = performance.now() + patience; ; ) {
+      const duty = await this.ports.catalog.duties.take(DUTY, this.options.worker, LEASE_MS);
+      if (duty || performance.now() >= deadline) return duty;
+      await sleep(BUSY_POLL_MS, this.stopping.signal);
+    }
   }
 
   private run(id: string, duty: Duty): void {
@@ -156,9 +164,10 @@ export class Pruner {
   /** A database or a store that is away for a moment does not end a prune; both steps may be taken twice. */
   private patiently<T>(prune: string, work: () => Promise<T>): Promise<T> {
     return patiently(work, PATIENCE_MS, this.stopping.signal, (error) => {
-      const { message, retryable } = Failure.of(error);
-      if (retryable) this.ports.log.info({ prune, error: message }, 'a step of a prune is tried again');
-      return retryable;
+      const { message, origin, retryable } = Failure.of(error);
+      const passes = retryable && (origin === 'catalog' || origin === 'store');
+      if (passes) this.ports.log.info({ prune, error: message }, 'a step of a prune is tried again');
+      return passes;
     });
   }
 
