@@ -1,6 +1,7 @@
 import type { Listing } from '#catalog';
 import { type Descriptor, type Digest, Failure } from '#oci';
 import type { PullRequest } from '../pulls/pull-waits.js';
+import { Asking } from './asking.js';
 import { FactCache } from './fact-cache.js';
 import { Lists } from './lists.js';
 
@@ -26,7 +27,7 @@ function over(now: Listing<unknown>, after: Listing<unknown> | Failure = now, ai
   };
   const log = { debug() {}, info() {}, warn() {}, error() {} };
   const facts = new FactCache({ manifestBytes: 1000, blobBytes: 1000, tagTtl: 1, negativeTtl: 60_000, retryAfter: 1 });
-  const lists = new Lists({ catalog: { findTags: find, findReferrers: find }, waits, log } as never, facts, {
+  const lists = new Lists({ findTags: find, findReferrers: find } as never, new Asking(waits as never, facts, log), {
     airGapped,
     rule: { fresh: 60 * SECOND, stale: 600 * SECOND },
     emptyFor: 10 * SECOND,

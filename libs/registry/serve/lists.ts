@@ -1,3 +1,4 @@
+import type { PullSource } from '#bus';
 import type { Catalog, Listing, RepositoryNames } from '#catalog';
 import {
   byBytes,
@@ -9,11 +10,9 @@ import {
   type PageQuery,
   type Repository,
 } from '#oci';
-import type { Log } from '../ports.js';
-import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
-import type { FactCache } from './fact-cache.js';
+import type { Outcome } from '../pulls/pull-waits.js';
+import { type Asking, cameBy, isTrouble, type Origin, type RequestContext } from './asking.js';
 import { freshnessOf, type TagRule } from './freshness.js';
-import type { RequestContext, ServedManifest } from './registry.js';
 
 interface ListsOptions {
   readonly airGapped: boolean;
@@ -23,13 +22,9 @@ interface ListsOptions {
   readonly emptyFor: number;
 }
 
-interface ListsPorts {
-  readonly catalog: Catalog;
-  readonly waits: PullWaits;
-  readonly log: Log;
-}
-
-export interface ServedList<T> extends Pick<ServedManifest, 'origin' | 'source'> {
+export interface ServedList<T> {
+  readonly origin: Origin;
+  readonly source?: PullSource;
   /** Sorted. */
   readonly entries: readonly T[];
   /** Why a list is served although the upstream should have been asked. */
@@ -44,8 +39,8 @@ const WARNING = 'served from the cache, the upstream could not be asked';
  */
 export class Lists {
   constructor(
-    private readonly ports: ListsPorts,
-    private readonly facts: FactCache,
+    private readonly catalog: Catalog,
+    private readonly asking: Asking,
     private readonly options: ListsOptions,
   ) {}
 
@@ -53,7 +48,7 @@ export class Lists {
   tags(repository: Repository, context: RequestContext): Promise<ServedList<string>> {
     return this.serve(
       { kind: 'tags', repository },
-      () => this.ports.catalog.findTags(repository),
+      () => this.catalog.findTags(repository),
       (tag) => tag,
       this.options.rule,
       context,
@@ -64,7 +59,7 @@ export class Lists {
     const { rule, emptyFor } = this.options;
     return this.serve(
       { kind: 'referrers', repository, digest },
-      () => this.ports.catalog.findReferrers(repository, digest),
+      () => this.catalog.findReferrers(repository, digest),
       (referrer) => referrer.digest,
       ({ listed }) =>
         listed?.entries.length === 0
@@ -76,7 +71,7 @@ export class Lists {
 
   /** What is cached, by the names under which clients can pull it. */
   repositories(names: RepositoryNames, page: PageQuery & { readonly n: number }): Promise<Page<string>> {
-    return this.ports.catalog.listRepositories(names, page);
+    return this.catalog.listRepositories(names, page);
   }
 
   private async serve<T>(
@@ -95,51 +90,27 @@ export class Lists {
     }
     if (known.listed) {
       const freshness = freshnessOf(known.listed.age, rule);
-      if (freshness === 'stale') this.revalidate(target, rule, context);
+      if (freshness === 'stale') this.asking.revalidate(target, rule.fresh, context);
       if (freshness !== 'expired')
         return { entries: merged(known, keyOf), origin: freshness === 'fresh' ? 'hit' : 'stale' };
     }
     let pulled: Outcome;
     try {
-      pulled = await this.pull(target, context);
+      pulled = await this.pull(target, rule, context);
     } catch (error) {
       const failure = Failure.of(error);
-      // A "no" about what was once there is an answer; trouble is not.
-      if (!holds(known) || (failure.status < 500 && failure.reason !== 'RATE_LIMITED')) throw failure;
+      if (!holds(known) || !isTrouble(failure)) throw failure;
       return { entries: merged(known, keyOf), origin: 'stale-on-error', warning: WARNING };
     }
-    const { shared, source } = pulled;
-    const origin = known.listed ? 'revalidated' : shared ? 'joined' : 'fetched';
-    return { entries: merged(await find(), keyOf), origin, ...(source ? { source } : {}) };
+    const entries = merged(await find(), keyOf);
+    return { entries, ...cameBy(pulled), ...(known.listed ? { origin: 'revalidated' } : {}) };
   }
 
-  private async pull(target: ListTarget, context: RequestContext): Promise<Outcome> {
-    const { repository } = target;
-    // No tag and no digest holds a slash.
-    const reference = target.kind === 'tags' ? 'tags/list' : `referrers/${target.digest}`;
-    const no = this.facts.no(repository, reference);
-    if (no) throw Failure.from(no);
-    try {
-      return await this.ports.waits.wait(
-        request(target, 'client', context),
-        context.signal ? { signal: context.signal } : {},
-      );
-    } catch (error) {
-      const failure = Failure.of(error);
-      if (failure.status === 404 || failure.status === 403) this.facts.addNo(repository, reference, failure.toRecord());
-      throw failure;
-    }
+  private async pull(target: ListTarget, { fresh }: TagRule, context: RequestContext): Promise<Outcome> {
+    this.asking.refuseKnownNo(target);
+    // What another gateway's clients had listed since we looked will do.
+    return this.asking.wait(this.asking.request(target, 'client', context, { maxAge: fresh }), context);
   }
-
-  private revalidate(target: ListTarget, { fresh }: TagRule, context: RequestContext): void {
-    this.ports.waits
-      .request({ ...request(target, 'revalidate', context), lane: 'background', maxAge: fresh })
-      .catch((error: unknown) => this.ports.log.debug({ target, error: String(error) }, 'cannot ask for a list again'));
-  }
-}
-
-function request(target: ListTarget, cause: PullRequest['cause'], { requestId, via }: RequestContext): PullRequest {
-  return { target, lane: 'interactive', cause, ...(requestId ? { requestId } : {}), ...(via ? { via } : {}) };
 }
 
 function holds({ listed, held }: Listing<unknown>): boolean {

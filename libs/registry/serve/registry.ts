@@ -4,7 +4,8 @@ import type { Bus, PullSource } from '#bus';
 import type { Catalog, ManifestRecord } from '#catalog';
 import { type Digest, Failure, type FailureRecord, isDigest, type Repository } from '#oci';
 import type { Log } from '../ports.js';
-import type { Outcome, PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import type { PullRequest, PullWaits } from '../pulls/pull-waits.js';
+import { Asking, cameBy, isTrouble, type Origin, type RequestContext } from './asking.js';
 import { BlobReader } from './blob-reader.js';
 import { type Asked, asked, type FactCache, type ManifestHead } from './fact-cache.js';
 import { type Freshness, freshnessOf, type TagRule } from './freshness.js';
@@ -37,9 +38,6 @@ interface RegistryPorts {
   readonly log: Log;
 }
 
-/** How an answer came about; for logs, metrics and `explain`. */
-type Origin = 'hit' | 'stale' | 'revalidated' | 'joined' | 'fetched' | 'stale-on-error';
-
 interface Served<T> {
   readonly manifest: T;
   readonly origin: Origin;
@@ -52,17 +50,11 @@ interface Served<T> {
 export type ServedManifest = Served<ManifestRecord>;
 export type ServedHead = Served<ManifestHead>;
 
-export interface RequestContext {
-  readonly requestId?: string;
-  /** The caches that the request has passed. */
-  readonly via?: string;
-  readonly signal?: AbortSignal;
-}
-
 /** The pull API without HTTP: what we have is served, what we lack is pulled. */
 export class Registry {
   readonly facts: FactCache;
   readonly lists: Lists;
+  private readonly asking: Asking;
   private readonly ports: Omit<RegistryPorts, 'catalog'> & { readonly catalog: Lookups };
   private readonly unsubscribe: (() => void)[];
 
@@ -72,7 +64,8 @@ export class Registry {
   ) {
     this.ports = { ...ports, catalog: new SharedLookups(ports.catalog) };
     this.facts = ports.facts;
-    this.lists = new Lists(ports, this.facts, { ...options.lists, airGapped: options.airGapped });
+    this.asking = new Asking(ports.waits, ports.facts, ports.log);
+    this.lists = new Lists(ports.catalog, this.asking, { ...options.lists, airGapped: options.airGapped });
     this.unsubscribe = [
       ports.bus.onSignal('tag.moved', ({ repository, tag, digest }) => this.facts.moveTag(repository, tag, digest)),
       ports.bus.onSignal('tag.resolved', ({ repository, tag, digest, mediaType, size }) =>
@@ -115,28 +108,28 @@ export class Registry {
 
   /** A blob to read; its size in bytes is known, its bytes may still be arriving. */
   async blob(repository: Repository, digest: Digest, context: RequestContext): Promise<BlobReader> {
-    const { blobs, catalog, waits } = this.ports;
+    const { blobs, catalog } = this.ports;
     const known =
       this.facts.blob(repository, digest) ??
       (this.facts.expectsBlob(repository, digest) ? undefined : (await catalog.findBlob(repository, digest))?.size);
-    const request = this.request({ kind: 'blob', repository, digest }, 'client', context);
+    const request = this.asking.request({ kind: 'blob', repository, digest }, 'client', context);
     if (known !== undefined) {
       this.facts.addBlob(repository, digest, known);
       return new BlobReader(this.ports, this.facts, request, known, { state: 'stored' }, 'hit');
     }
-    this.refuseKnownNo(repository, digest, 'BLOB_UNKNOWN');
+    this.refuse(request.target, 'BLOB_UNKNOWN');
     const { pulled, found: size } = await this.fetch(
-      () => this.remembering(repository, digest, () => waits.wait(request, { attach: true, signal: context.signal })),
+      () => this.asking.wait(request, context, true),
       async (outcome) =>
         outcome.state === 'running'
           ? outcome.transfer.size()
           : (outcome.size ?? (await catalog.findBlob(repository, digest))?.size ?? (await blobs.stat(digest))?.size),
     );
-    const origin = pulled.shared ? 'joined' : 'fetched';
+    const { origin, source } = cameBy(pulled);
     if (pulled.state === 'running')
-      return new BlobReader(this.ports, this.facts, request, size, pulled, origin, pulled.source);
+      return new BlobReader(this.ports, this.facts, request, size, pulled, origin, source);
     this.facts.addBlob(repository, digest, size);
-    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin, pulled.source);
+    return new BlobReader(this.ports, this.facts, request, size, { state: 'stored' }, origin, source);
   }
 
   /** A small blob from this process's memory, without a promise. */
@@ -155,9 +148,10 @@ export class Registry {
       this.facts.addManifest(repository, held);
       return { manifest: held, origin: 'hit' };
     }
-    this.refuseKnownNo(repository, digest, 'MANIFEST_UNKNOWN');
+    const target = { kind: 'manifest', repository, reference: digest } as const;
+    this.refuse(target, 'MANIFEST_UNKNOWN');
     const { pulled, found } = await this.fetch(
-      () => this.pull({ kind: 'manifest', repository, reference: digest }, context),
+      () => this.pull(target, context),
       // A puller in this process has put it there.
       async () => this.facts.manifest(repository, digest) ?? this.ports.catalog.findManifest(repository, digest),
     );
@@ -175,12 +169,13 @@ export class Registry {
         return { manifest: held.manifest, origin: 'stale' };
       }
     }
-    this.refuseKnownNo(repository, tag, 'MANIFEST_UNKNOWN');
+    const target = { kind: 'manifest', repository, reference: tag } as const;
+    this.refuse(target, 'MANIFEST_UNKNOWN');
     const trouble = held && this.facts.trouble(repository, tag);
     if (trouble) return servedOnError(held.manifest, trouble);
     const asked = Date.now();
     const fetch = this.fetch(
-      () => this.pull({ kind: 'manifest', repository, reference: tag }, context, held === undefined),
+      () => this.pull(target, context, held === undefined),
       () => this.findTag(repository, tag, Date.now() - asked),
     );
     try {
@@ -191,20 +186,20 @@ export class Registry {
     } catch (error) {
       context.signal?.throwIfAborted();
       const failure = Failure.of(error);
-      // A "no" about what was once there is an answer; trouble is not.
-      if (!held || (failure.status < 500 && failure.reason !== 'RATE_LIMITED')) throw failure;
+      if (!held || !isTrouble(failure)) throw failure;
       this.facts.addTrouble(repository, tag, failure.toRecord());
       return servedOnError(held.manifest, failure);
     }
   }
 
   private async resolve(repository: Repository, tag: string, context: RequestContext): Promise<ServedHead> {
-    this.refuseKnownNo(repository, tag, 'MANIFEST_UNKNOWN');
+    const target = { kind: 'tag', repository, reference: tag } as const;
+    this.refuse(target, 'MANIFEST_UNKNOWN');
     const known = this.facts.head(repository, tag);
     if (known && this.freshness(repository, tag, known.age) === 'fresh') return { manifest: known.head, origin: 'hit' };
     const asked = performance.now();
     const { pulled, found } = await this.fetch(
-      () => this.pull({ kind: 'tag', repository, reference: tag }, context),
+      () => this.pull(target, context),
       async () => {
         const told = this.facts.head(repository, tag);
         if (told && told.age <= performance.now() - asked) return told.head;
@@ -252,11 +247,7 @@ export class Registry {
   private revalidate(repository: Repository, tag: string, context: RequestContext): void {
     if (!this.facts.takesTurnToAsk(repository, tag)) return;
     const target = { kind: 'manifest', repository, reference: tag } as const;
-    const { fresh } = this.options.tagRule(repository, tag);
-    const request: PullRequest = { ...this.request(target, 'revalidate', context), lane: 'background', maxAge: fresh };
-    this.ports.waits.request(request).catch((error: unknown) => {
-      this.ports.log.debug({ repository, tag, error: String(error) }, 'cannot ask for a revalidation');
-    });
+    this.asking.revalidate(target, this.options.tagRule(repository, tag).fresh, context);
   }
 
   private async pull(
@@ -264,35 +255,13 @@ export class Registry {
     context: RequestContext,
     unknown = false,
   ): Promise<Pick<ServedManifest, 'origin' | 'source'>> {
-    const { repository, reference } = target;
-    const wanted = this.request(target, 'client', context);
-    const request = unknown ? { ...wanted, unknown } : wanted;
-    const { shared, source }: Outcome = await this.remembering(repository, reference, () =>
-      this.ports.waits.wait(request, { signal: context.signal }),
-    );
-    return { origin: shared ? 'joined' : 'fetched', ...(source ? { source } : {}) };
+    const request = this.asking.request(target, 'client', context, unknown ? { unknown } : {});
+    return cameBy(await this.asking.wait(request, context));
   }
 
-  private request(target: PullRequest['target'], cause: PullRequest['cause'], context: RequestContext): PullRequest {
-    const { requestId, via } = context;
-    return { target, lane: 'interactive', cause, ...(requestId ? { requestId } : {}), ...(via ? { via } : {}) };
-  }
-
-  private refuseKnownNo(repository: Repository, reference: string, reason: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): void {
+  private refuse(target: PullRequest['target'], reason: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'): void {
     if (this.options.airGapped) throw new Failure(reason, 'not in the cache, and this server is air-gapped');
-    const no = this.facts.no(repository, reference);
-    if (no) throw Failure.from(no);
-  }
-
-  /** Only the upstream's own "no" is remembered; trouble is told to those who wait and forgotten. */
-  private async remembering<T>(repository: Repository, reference: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      const failure = Failure.of(error);
-      if (failure.status === 404 || failure.status === 403) this.facts.addNo(repository, reference, failure.toRecord());
-      throw failure;
-    }
+    this.asking.refuseKnownNo(target);
   }
 }
 
