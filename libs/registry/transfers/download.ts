@@ -3,20 +3,14 @@ import { SpanSet } from '#blobs';
 import { Failure } from '#oci';
 import type { BlobBody } from '#upstream';
 import type { DownloadOptions, DownloadPorts } from './download-options.js';
-import { OwnLoad } from './own-load.js';
+import { Pace, TICK_MS } from './pace.js';
 import { type Run, Shares } from './shares.js';
 
-const TICK_MS = 250;
-/** Short downloads, and the start of every one, are left to one connection. */
-const SETTLE_MS = 1000;
 /** Below this a second connection costs more than it brings. */
 const MIN_SPLIT = 8 * 2 ** 20;
 /** A download in the middle sits a rate limit out for so long at most, for each of its tries. Milliseconds. */
 const LONGEST_REST = 15_000;
 const ALIGN = 2 ** 20;
-/** Several connections that bring less than this part of what one did, for so many ticks, are too many. */
-const TOO_MANY = 0.7;
-const TOO_MANY_TICKS = 4;
 
 /**
  * Brings every byte of one blob once. Starts as one plain GET; when that turns out slow and the upstream answers ranges,
@@ -34,13 +28,7 @@ export class Download {
   private ranges = false;
   private alone = false;
   private answered = false;
-  private bestRate = 0;
-  private lastSplit = 0;
-  /** Bytes a second of the first connection, when it got company. */
-  private firstRate = 0;
-  private slowTicks = 0;
-  private readonly load = new OwnLoad();
-  private helped = true;
+  private readonly pace: Pace;
   private failure: unknown;
 
   constructor(
@@ -52,6 +40,7 @@ export class Download {
   ) {
     this.size = size;
     this.etag = from.etag;
+    this.pace = new Pace(options.fastEnough);
   }
 
   /** What the upstream calls the content. */
@@ -64,7 +53,7 @@ export class Download {
     const stop = () => this.abort.abort(signal.reason);
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
-    this.lastSplit = Date.now();
+    this.pace.opened();
     const ticker = setInterval(() => this.tick(), TICK_MS);
     ticker.unref();
     try {
@@ -86,7 +75,7 @@ export class Download {
     if (!owner) return;
     const start = offset - (offset % ALIGN);
     if (start - owner.position < 2 * ALIGN || (start - owner.position) / Math.max(owner.rate, 1) < 1) return;
-    if (owner.rate === 0 && Date.now() - this.lastSplit < TICK_MS) return;
+    if (owner.rate === 0 && this.pace.settled < TICK_MS) return;
     this.split(owner, start);
   }
 
@@ -126,32 +115,20 @@ export class Download {
   private split(owner: Run, at: number): void {
     const { limit } = owner;
     owner.limit = at;
-    this.lastSplit = Date.now();
+    this.pace.opened();
     this.ports.onEvent('connection');
     this.start(at, limit);
   }
 
   private tick(): void {
-    const slowOurselves = this.load.high(TICK_MS, this.shares.size);
-    const total = this.shares.measure(TICK_MS);
-    // More connections would only make it worse.
-    if (slowOurselves) return;
-    this.slowTicks = this.shares.size > 1 && total < this.firstRate * TOO_MANY ? this.slowTicks + 1 : 0;
-    if (this.slowTicks >= TOO_MANY_TICKS) {
+    const connections = this.shares.size;
+    const verdict = this.pace.judge(this.shares.measure(TICK_MS), connections, this.maySplit());
+    if (verdict === 'fewer') {
       this.shares.parkAllButOne();
-      this.helped = false;
       this.ports.onEvent('fewer');
     }
-    if (!this.maySplit()) return;
-    const since = Date.now() - this.lastSplit;
-    if (since < (this.shares.size > 1 ? 2 * TICK_MS : SETTLE_MS)) return;
-    if (total / this.shares.size >= this.options.fastEnough) return;
-    // A connection that added nothing shows that the line, not the connection, is the limit.
-    if (this.shares.size > 1) this.helped = total > this.bestRate * 1.2;
-    if (!this.helped) return;
-    this.bestRate = Math.max(this.bestRate, total);
-    if (this.shares.size === 1) this.firstRate = total;
-    for (let more = this.shares.size; more > 0 && this.maySplit(); more--) if (!this.splitWidest()) return;
+    if (verdict !== 'more') return;
+    for (let more = connections; more > 0 && this.maySplit(); more--) if (!this.splitWidest()) return;
   }
 
   private maySplit(): boolean {
@@ -252,7 +229,7 @@ export class Download {
         run.held = true;
         await this.ports.write(at, chunk);
         run.held = false;
-        this.load.heldBack(performance.now() - before);
+        this.pace.heldBack(performance.now() - before);
         if (signal.aborted) throw signal.reason;
         if (run.position >= run.limit && run.limit !== this.size) return true;
       }
