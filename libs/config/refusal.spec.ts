@@ -1,33 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
-import { stringify } from 'yaml';
-import { ConfigError, formatProblem, jsonSchema, type LoadOptions, load } from './index.js';
-import { KEYS } from './keys.js';
+import { BCRYPT, configDirectory } from './refused.contract.js';
 import { ROLES } from './schema.js';
 
-const BCRYPT = '$2y$05$dUUuXfoxidRfRlGZ4LPA5OoVhVdCsN8yxws17VEw3YdnAezLBPYVG';
-let directory: string;
-let file: string;
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'config-'));
-  file = join(directory, 'c.yaml');
-  writeFileSync(join(directory, 'empty'), '');
-});
-afterAll(() => rmSync(directory, { recursive: true }));
-
-/** Every problem as people see it, without the directory. */
-function problems(yaml: string | undefined, options: LoadOptions = {}): string[] {
-  if (yaml !== undefined) writeFileSync(file, yaml);
-  try {
-    load({ ...(yaml === undefined ? {} : { file }), ...options });
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.problems.map((problem) => formatProblem(problem).replaceAll(`${directory}/`, ''));
-  }
-}
+const { directory, problems } = configDirectory();
 
 describe('a bad file', () => {
   it.each<[string, string[]]>([
@@ -163,50 +139,6 @@ describe('a bad file', () => {
   });
 });
 
-describe('clientAuth', () => {
-  it.each<[string, string]>([
-    ['', 'it names no user'],
-    ['# none\n\n', 'it names no user'],
-    ['alice', 'line 1: expected user:hash'],
-    [`:${BCRYPT}`, 'line 1: expected user:hash'],
-    [`a:${BCRYPT}\nb:$apr1$x$hunter2`, 'line 2: no bcrypt hash; write it with `htpasswd -B`'],
-    ['a:{SHA}hunter2', 'line 1: no bcrypt hash; write it with `htpasswd -B`'],
-    [`a:${BCRYPT.slice(0, -1)}`, 'line 1: no bcrypt hash; write it with `htpasswd -B`'],
-    [`a:${BCRYPT.replace('$05$', '$17$')}`, 'line 1: the cost must be 4 to 14'],
-    [`a:${BCRYPT}\r\na:${BCRYPT}`, 'line 2: "a" is there already'],
-    [`${'a'.repeat(300)}:${BCRYPT}`, 'line 1: the name is longer than 255 characters'],
-  ])('refuses a file of users: %j', (text, reason) => {
-    writeFileSync(join(directory, 'users'), text);
-    expect(problems(`clientAuth:\n  htpasswd: ${directory}/users`)).toEqual([
-      `c.yaml:2:13: clientAuth.htpasswd: "users": ${reason}`,
-    ]);
-  });
-
-  it.each<[string, string]>([
-    ['{}', 'clientAuth.htpasswd: required'],
-    ['{htpasswd: nowhere}', 'clientAuth.htpasswd: "nowhere": no such file'],
-    ['{htpasswd: USERS, usres: 1}', 'clientAuth.usres: unknown key'],
-    ['{htpasswd: USERS, tokenLifetime: 30s}', 'clientAuth.tokenLifetime: "30s": must be at least 60000 ms'],
-    ['{htpasswd: USERS, tokenKey: hunter2}', 'clientAuth.tokenKey: ***: must have at least 32 characters'],
-    ["{htpasswd: USERS, service: 'a\"b'}", 'clientAuth.service: "a\\"b": expected letters'],
-    [
-      '{htpasswd: USERS, anonymous: [alpine]}',
-      'clientAuth.anonymous[0]: "alpine": expected <upstream>/<repository glob>',
-    ],
-    ['{htpasswd: USERS, anonymous: [docker.io/Library/*]}', 'clientAuth.anonymous[0]: "docker.io/Library/*": expected'],
-    ['{htpasswd: USERS, rules: [{allow: ["**"]}]}', 'clientAuth.rules[0].users: required'],
-    [
-      '{htpasswd: USERS, rules: [{users: [a], allow: ["a.b/c:latest"]}]}',
-      'clientAuth.rules[0].allow[0]: "a.b/c:latest": expected',
-    ],
-  ])('refuses %s', (text, expected) => {
-    writeFileSync(join(directory, 'users'), `a:${BCRYPT}\n`);
-    const found = problems(`clientAuth: ${text.replace('USERS', `${directory}/users`)}`);
-    expect(found.join('\n')).toContain(expected);
-    expect(found.join('\n')).not.toContain('hunter2');
-  });
-});
-
 describe('a bad environment', () => {
   it.each<[Record<string, string>, string]>([
     [{ OCIREGISTRY_PROT: '1' }, 'OCIREGISTRY_PROT: unknown variable; did you mean OCIREGISTRY_PORT?'],
@@ -286,59 +218,5 @@ describe('secrets in messages', () => {
     const found = problems(yaml);
     expect(found).not.toEqual([]);
     expect(found.join('\n')).not.toContain('hunter2');
-  });
-});
-
-describe('whatever the file holds', () => {
-  jest.setTimeout(60_000);
-
-  const names = [...new Set([...KEYS.keys()].flatMap((key) => key.split(/[.[\]]+/)).filter(Boolean))];
-  const tree = fc.letrec((tie) => ({
-    value: fc.oneof(
-      { maxDepth: 4 },
-      fc.constantFrom(null, true, 0, -1, 8081, '', '30s', '80%', 'a.b', 'yes', '__proto__'),
-      fc.string(),
-      fc.double(),
-      fc.array(tie('value'), { maxLength: 3 }),
-      fc.dictionary(fc.oneof(fc.constantFrom(...names), fc.string()), tie('value'), { maxKeys: 5 }),
-    ),
-  })).value;
-
-  const refusedOrLoaded = (yaml: string, role: (typeof ROLES)[number]) => {
-    writeFileSync(file, yaml);
-    try {
-      expect(load({ file, role }).config.port).toBeGreaterThanOrEqual(0);
-    } catch (error) {
-      expect(error).toBeInstanceOf(ConfigError);
-      expect((error as ConfigError).problems.length).toBeGreaterThan(0);
-    }
-  };
-
-  it('is loaded or refused with problems, as values', () => {
-    fc.assert(
-      fc.property(tree, fc.constantFrom(...ROLES), (value, role) => refusedOrLoaded(stringify(value), role)),
-      { numRuns: 200 },
-    );
-  });
-
-  it('is loaded or refused with problems, as text', () => {
-    const text = fc.array(
-      fc.oneof(
-        fc.constantFrom(...names, ': ', '\n', '  ', '- ', '[', ']', '{', '}', '&a', '*a', '!!', '|', '"', '<<: '),
-        fc.string(),
-      ),
-    );
-    fc.assert(
-      fc.property(text, fc.constantFrom(...ROLES), (parts, role) => refusedOrLoaded(parts.join(''), role)),
-      { numRuns: 200 },
-    );
-  });
-
-  it('cannot touch the prototype of objects', () => {
-    problems('__proto__: {polluted: 1}\nadmin: {__proto__: {polluted: 1}}', {
-      env: { OCIREGISTRY_TAGS: '{"__proto__":{"polluted":1}}' },
-    });
-    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
-    expect(jsonSchema()).toHaveProperty('properties.port');
   });
 });
